@@ -1,0 +1,1 @@
+"""Analyses of training: policy paths and their null models, plasticity models and diagnostics."""

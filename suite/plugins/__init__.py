@@ -1,0 +1,1 @@
+"""Plug-ins: what changes learning without touching an agent's file."""
