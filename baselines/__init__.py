@@ -1,0 +1,1 @@
+"""The base agents, one readable file each."""

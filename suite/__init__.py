@@ -1,0 +1,1 @@
+"""rl-claims: a paper's claims as tests."""
