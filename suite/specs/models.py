@@ -1,0 +1,132 @@
+"""The words of a spec as typed models: task, agent, plug-in, probe, run, cell, plan.
+
+All models are frozen and strict and refuse unknown keys. A `RunSpec` is fully resolved: every
+default is filled in, so its canonical JSON says everything that decides what is trained.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Scale = Literal["smoke", "short", "paper"]
+SCALES: tuple[Scale, ...] = ("smoke", "short", "paper")
+Family = Literal["mujoco", "minatar", "synthetic"]
+
+# Names become folder names, cell ids ("task--agent--plugin+plugin") and file names.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9_.]|-(?!-))*$", max_length=60)]
+
+
+class Spec(BaseModel):
+    """Common settings of all spec models: frozen, strict, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class TaskSpec(Spec):
+    """An environment with its protocol."""
+
+    name: Name
+    family: Family
+    environment: str = Field(min_length=1, description="the adapter's id, e.g. 'Hopper-v5'")
+    arguments: dict[str, Any] = Field(default={}, description="passed to the environment")
+    action_repeat: int = Field(default=1, ge=1)
+    episode_limit: int | None = Field(default=None, ge=1, description="steps; None: no limit")
+    paper_environment: str = Field(default="", description="what the paper names")
+    note: str = Field(default="", description="what differs from the paper's environment")
+    random_return: float | None = Field(default=None, description="mean return of random play")
+
+
+class AgentSpec(Spec):
+    """A base algorithm (`kind`) with a named preset of settings."""
+
+    name: Name
+    kind: str
+    settings: dict[str, Any]
+
+
+class PluginSpec(Spec):
+    """A plug-in (`kind`) with a named preset of settings."""
+
+    name: Name
+    kind: str
+    settings: dict[str, Any] = {}
+
+
+class ProbeSpec(Spec):
+    """Something that watches a run and changes nothing."""
+
+    kind: str
+    settings: dict[str, Any] = {}
+
+
+# Fields that describe a task to a reader and decide nothing about training.
+DESCRIPTION = {"task": {"paper_environment", "note", "random_return"}}
+
+
+class RunSpec(Spec):
+    """One seed of a cell, resolved: what is trained, for how long, and how it is evaluated.
+
+    `budget` and `evaluate_every` count environment steps (off-policy agents), optimiser steps
+    (supervised agents) or simulation steps.
+    """
+
+    task: TaskSpec
+    agent: AgentSpec
+    plugins: tuple[PluginSpec, ...] = ()
+    probes: tuple[ProbeSpec, ...] = ()
+    seed: int = Field(ge=0)
+    budget: int = Field(ge=1)
+    evaluate_every: int = Field(ge=1)
+    evaluation_episodes: int = Field(ge=0)
+    versions: dict[str, int] = {}
+
+    def key(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical JSON, descriptive fields left out."""
+        return digest(self.model_dump(mode="json", exclude=DESCRIPTION))
+
+
+class Cell(Spec):
+    """Task x agent preset x plug-ins at one scale, with a run per seed."""
+
+    id: str
+    scale: Scale
+    runs: tuple[RunSpec, ...] = Field(min_length=1)
+    studies: tuple[str, ...] = ()
+
+    def key(self) -> str:
+        """Changes exactly when a run of the cell changes, joins or leaves."""
+        return digest([run.key() for run in self.runs])
+
+    @property
+    def steps(self) -> int:
+        """Steps over all seeds."""
+        return sum(run.budget for run in self.runs)
+
+
+class Plan(Spec):
+    """The cells of one scale, in the order in which the studies name them."""
+
+    scale: Scale
+    cells: tuple[Cell, ...]
+
+    @property
+    def steps(self) -> int:
+        """Steps over all cells and seeds."""
+        return sum(cell.steps for cell in self.cells)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text. NaN is refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """First 16 hex digits of the SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+def cell_id(task: str, agent: str, plugins: tuple[str, ...]) -> str:
+    """`task--agent--plugin+plugin`, with `none` for a cell without plug-ins."""
+    return f"{task}--{agent}--{'+'.join(plugins) or 'none'}"
