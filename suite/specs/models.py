@@ -15,7 +15,7 @@ SCALES: tuple[Scale, ...] = ("smoke", "short", "paper")
 Family = Literal["mujoco", "minatar", "synthetic"]
 
 # Names become folder names, cell ids ("task--agent--plugin+plugin") and file names.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9_.]|-(?!-))*$", max_length=60)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.]*(-[a-z0-9_.]+)*$", max_length=60)]
 
 
 class Spec(BaseModel):
