@@ -1,0 +1,28 @@
+"""From a task's spec to its environment."""
+
+from suite.envs.protocol import Environment
+from suite.specs.models import TaskSpec
+
+
+def make_environment(task: TaskSpec) -> Environment:
+    """The environment of a `mujoco` or `minatar` task.
+
+    Raises ValueError when the family has no environment, or the environment cannot be built.
+    """
+    if task.action_repeat != 1:
+        raise ValueError(
+            f"task {task.name!r}: action_repeat {task.action_repeat} is not supported by the"
+            f" {task.family} family; use 1"
+        )
+    # Imported here so that a process pays for the families that it uses only.
+    if task.family == "mujoco":
+        from suite.envs.mujoco import MuJoCo
+
+        return MuJoCo(task.environment, task.arguments, task.episode_limit)
+    if task.family == "minatar":
+        from suite.envs.minatar import MinAtar
+
+        return MinAtar(task.environment, task.arguments, task.episode_limit)
+    raise ValueError(
+        f"task {task.name!r}: family {task.family!r} has no environment; mujoco and minatar have"
+    )

@@ -1,0 +1,105 @@
+"""MinAtar games (Young and Tian 2019) over `minatar.Environment`.
+
+Only the game is used, not the package's Gymnasium wrapper: observations are channel-first
+booleans, stickiness starts afresh with each episode, and all six actions are offered (n, l, u, r,
+d, f), as in the authors' `examples/dqn.py`.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from suite.envs.protocol import ObservationDtype
+from suite.envs.versions import VERSIONS
+from suite.stacked.spaces import ActionSpec
+
+GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+ARGUMENTS = ("sticky_action_prob", "difficulty_ramping", "idle_cutoff")
+
+# Return below which `idle_cutoff` cuts (CHAIN's DoubleDQN on MinAtar, Seaquest).
+IDLE_RETURN = 0.1
+
+
+class MinAtar:
+    """Adapter over one game; observations are bool `[channels, 10, 10]`."""
+
+    VERSION = VERSIONS["minatar"]
+
+    def __init__(
+        self, environment: str, arguments: Mapping[str, Any], episode_limit: int | None
+    ) -> None:
+        """`arguments`: `sticky_action_prob` and `difficulty_ramping` as `minatar.Environment` has
+        them, and `idle_cutoff`, a number of steps: an episode whose return is below 0.1 then is
+        truncated (an idle submarine in Seaquest never ends an episode).
+
+        Raises ValueError for an unknown game or argument.
+        """
+        if environment not in GAMES:
+            raise ValueError(f"unknown MinAtar game {environment!r}; known: {', '.join(GAMES)}")
+        unknown = sorted(set(arguments) - set(ARGUMENTS))
+        if unknown:
+            raise ValueError(
+                f"{environment}: unknown argument {unknown[0]!r}; known: {', '.join(ARGUMENTS)}"
+            )
+        passed = {name: value for name, value in arguments.items() if name != "idle_cutoff"}
+        self._game = _environment_class()(environment, **passed)
+        self._limit = episode_limit
+        self._idle_cutoff: int | None = arguments.get("idle_cutoff")
+        self._steps = 0
+        self._return = 0.0
+        height, width, channels = self._game.state_shape()
+        self.observation_shape: tuple[int, ...] = (channels, height, width)
+        self.observation_dtype: ObservationDtype = "bool"
+        actions = self._game.num_actions()
+        self.action = ActionSpec("discrete", actions, 0.0, float(actions - 1))
+
+    def reset(self, seed: int) -> np.ndarray:
+        self._steps = 0
+        self._return = 0.0
+        self._game.seed(seed)  # before reset: the start state is drawn from the same generator
+        self._game.last_action = 0  # reset keeps the action that stickiness would repeat
+        self._game.reset()
+        return self._observation()
+
+    def step(self, action: int | np.integer[Any]) -> tuple[np.ndarray, float, bool, bool]:
+        reward, terminal = self._game.act(int(action))
+        self._steps += 1
+        self._return += reward
+        idle = self._steps == self._idle_cutoff and self._return < IDLE_RETURN
+        truncated = (idle or self._steps == self._limit) and not terminal
+        return self._observation(), float(reward), bool(terminal), truncated
+
+    def _observation(self) -> np.ndarray:
+        return np.ascontiguousarray(self._game.state().transpose(2, 0, 1), dtype=np.bool_)
+
+
+def _environment_class() -> Any:
+    """`minatar.Environment`, without its display.
+
+    The package tries to import matplotlib and seaborn for a display that is never used here and
+    logs to the root logger when they are missing; both are kept away for the time of the import.
+    """
+    if "minatar" not in sys.modules:
+        hidden = {name: sys.modules.get(name) for name in ("matplotlib", "seaborn")}
+        sys.modules.update(dict.fromkeys(hidden))  # None makes the import fail
+        root = logging.getLogger()
+        handler = logging.NullHandler()  # keeps logging.warning from configuring the root logger
+        root.addHandler(handler)
+        disabled = root.disabled
+        root.disabled = True
+        try:
+            import minatar
+        finally:
+            root.disabled = disabled
+            root.removeHandler(handler)
+            for name, module in hidden.items():
+                if module is None:
+                    del sys.modules[name]
+                else:
+                    sys.modules[name] = module
+    import minatar
+
+    return minatar.Environment

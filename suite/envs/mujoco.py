@@ -1,0 +1,77 @@
+"""MuJoCo tasks through Gymnasium's `-v5` environments.
+
+The time limit is counted here, not by Gymnasium's `TimeLimit`, so that an end by the task's rules
+and an end by the limit stay apart. A task's arguments can restore the transitions of
+`-v4` (model file, contact terms), except the alive bonus of a terminal step, which `-v5` drops.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+
+from suite.envs.protocol import ObservationDtype
+from suite.envs.versions import VERSIONS
+from suite.stacked.spaces import ActionSpec
+
+
+class MuJoCo:
+    """Adapter over `gymnasium.make(environment, **arguments)`; observations are float32."""
+
+    VERSION = VERSIONS["mujoco"]
+
+    def __init__(
+        self, environment: str, arguments: Mapping[str, Any], episode_limit: int | None
+    ) -> None:
+        """`episode_limit` in steps; None: no limit.
+
+        Raises ValueError when the environment is unknown, is no MuJoCo one or refuses an argument.
+        """
+        self._environment = _make(environment, arguments)
+        self._limit = episode_limit
+        self._steps = 0
+        self.observation_shape: tuple[int, ...] = self._environment.observation_space.shape
+        self.observation_dtype: ObservationDtype = "float32"
+        bounds = self._environment.action_space
+        low, high = float(bounds.low[0]), float(bounds.high[0])
+        if not ((bounds.low == low).all() and (bounds.high == high).all()):
+            raise ValueError(
+                f"{environment}: action bounds {bounds.low} to {bounds.high} differ between"
+                " dimensions; an action has one lower and one upper bound here"
+            )
+        self.action = ActionSpec("continuous", bounds.shape[0], low, high)
+
+    def reset(self, seed: int) -> np.ndarray:
+        self._steps = 0
+        observation, _ = self._environment.reset(seed=seed)
+        return observation.astype(np.float32)  # type: ignore[no-any-return]
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
+        observation, reward, terminal, _, _ = self._environment.step(action)
+        self._steps += 1
+        truncated = self._steps == self._limit and not terminal
+        return observation.astype(np.float32), float(reward), bool(terminal), truncated
+
+
+def _make(environment: str, arguments: Mapping[str, Any]) -> Any:
+    # Gymnasium's own model files make MuJoCo log deprecations, into a file in the working folder
+    # too; that file is never wanted, and a model that cannot be loaded raises anyway.
+    log = mujoco.MjLogConfig.get()
+    console = log.logto_console
+    log.logto_file = log.logto_console = False
+    mujoco.MjLogConfig.set(log)
+    try:
+        made = gymnasium.make(environment, disable_env_checker=True, **arguments).unwrapped
+    except (gymnasium.error.Error, TypeError, OSError) as error:
+        raise ValueError(
+            f"MuJoCo task {environment!r} with arguments {dict(arguments)} cannot be built: {error};"
+            " name a Gymnasium -v5 MuJoCo environment and arguments that it knows"
+        ) from error
+    finally:
+        log.logto_console = console
+        mujoco.MjLogConfig.set(log)
+    if not isinstance(made, gymnasium.envs.mujoco.MujocoEnv):
+        raise ValueError(f"{environment!r} is not a MuJoCo environment of Gymnasium")
+    return made
