@@ -206,7 +206,7 @@ class ThresholdClaim(Claim):
 
 
 class GapMargin(Spec):
-    """A margin measured in the same runs: a fraction of the mean of `upper` minus that of `lower`."""
+    """A margin seen in the same runs: a fraction of the mean of `upper` minus that of `lower`."""
 
     fraction: float = Field(gt=0.0)
     upper: CellId
