@@ -84,7 +84,8 @@ def _environment_class() -> Any:
     """
     if "minatar" not in sys.modules:
         hidden = {name: sys.modules.get(name) for name in ("matplotlib", "seaborn")}
-        sys.modules.update(dict.fromkeys(hidden))  # None makes the import fail
+        for name in hidden:
+            sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
         root = logging.getLogger()
         handler = logging.NullHandler()  # keeps logging.warning from configuring the root logger
         root.addHandler(handler)

@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 import mujoco
 import numpy as np
+from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
 
 from suite.envs.protocol import ObservationDtype
 from suite.envs.versions import VERSIONS
@@ -66,12 +67,12 @@ def _make(environment: str, arguments: Mapping[str, Any]) -> Any:
         made = gymnasium.make(environment, disable_env_checker=True, **arguments).unwrapped
     except (gymnasium.error.Error, TypeError, OSError) as error:
         raise ValueError(
-            f"MuJoCo task {environment!r} with arguments {dict(arguments)} cannot be built: {error};"
-            " name a Gymnasium -v5 MuJoCo environment and arguments that it knows"
+            f"MuJoCo task {environment!r} with arguments {dict(arguments)} cannot be built:"
+            f" {error}. Name a Gymnasium -v5 MuJoCo environment and arguments that it knows"
         ) from error
     finally:
         log.logto_console = console
         mujoco.MjLogConfig.set(log)
-    if not isinstance(made, gymnasium.envs.mujoco.MujocoEnv):
+    if not isinstance(made, MujocoEnv):
         raise ValueError(f"{environment!r} is not a MuJoCo environment of Gymnasium")
     return made

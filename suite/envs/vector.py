@@ -68,5 +68,5 @@ class StackedEnvironments:
     def load_state(self, state: State) -> None:
         """Bring every environment to where `state` was taken, by playing its episode again."""
         for i, episode in enumerate(self._episodes):
-            episode.restore(int(state["episode"][i]), state["actions"][i])
+            episode.restore(int(state["episode"][i]), list(state["actions"][i]))
         self.observation = np.stack([episode.observation for episode in self._episodes])
