@@ -1,0 +1,1 @@
+"""Layers, parameters, optimisers, replay and random streams with a leading seed axis."""

@@ -1,0 +1,31 @@
+"""Initial values of one tensor of one seed, drawn from that seed's own stream.
+
+`shape` is the tensor's shape for one seed; `fan_in` the number of inputs that one output sums over.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Initialiser = Callable[[np.random.Generator, str, tuple[int, ...], int], np.ndarray]
+
+
+def torch_default(
+    generator: np.random.Generator, kind: str, shape: tuple[int, ...], fan_in: int
+) -> np.ndarray:
+    """PyTorch's default for Linear and Conv2d: kaiming_uniform(a=sqrt(5)) is U(±1/sqrt(fan_in)),
+    for weights and biases alike (torch.nn.Linear.reset_parameters)."""
+    bound = np.float32(1 / np.sqrt(fan_in))
+    return generator.random(shape, np.float32) * (2 * bound) - bound
+
+
+def he_normal(
+    generator: np.random.Generator, kind: str, shape: tuple[int, ...], fan_in: int
+) -> np.ndarray:
+    """Weights N(0, 2 / fan_in), biases zero (He et al. 2015, for ReLU)."""
+    if kind == "bias":
+        return np.zeros(shape, np.float32)
+    return generator.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
+
+
+INITIALISERS: dict[str, Initialiser] = {"torch_default": torch_default, "he_normal": he_normal}
