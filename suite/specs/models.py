@@ -87,6 +87,41 @@ class RunSpec(Spec):
         return digest(self.model_dump(mode="json", exclude=DESCRIPTION))
 
 
+class ScaleSpec(Spec):
+    """How a group of cells is run at one scale, and which settings differ from the presets there.
+
+    `agent` overrides settings of every agent of the group; `plugins` and `probes` override
+    settings by preset or probe name.
+    """
+
+    seeds: int = Field(ge=1, le=1000, description="number of seeds: 0, 1, ...")
+    budget: int = Field(ge=1)
+    evaluate_every: int = Field(ge=1)
+    evaluation_episodes: int = Field(ge=0)
+    agent: dict[str, Any] = {}
+    plugins: dict[str, dict[str, Any]] = {}
+    probes: dict[str, dict[str, Any]] = {}
+
+
+class GroupSpec(Spec):
+    """Cells of a study: each task x each agent x each list of plug-ins, at the named scales."""
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    agents: tuple[str, ...] = Field(min_length=1)
+    plugins: tuple[tuple[str, ...], ...] = Field(min_length=1)
+    probes: tuple[str, ...] = ()
+    scales: dict[Scale, dict[str, Any]] = Field(min_length=1)
+
+
+class StudySpec(Spec):
+    """One paper: its groups of cells and its claims, as the file has them."""
+
+    study: Name
+    paper: str = Field(min_length=1)
+    cells: tuple[dict[str, Any], ...] = Field(min_length=1)
+    claims: tuple[dict[str, Any], ...] = ()
+
+
 class Cell(Spec):
     """Task x agent preset x plug-ins at one scale, with a run per seed."""
 

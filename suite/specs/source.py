@@ -80,9 +80,8 @@ class Node:
         node = self
         for part in location:
             inside = node.value
-            if isinstance(inside, list) and isinstance(part, int) and part < len(inside):
-                node = inside[part]
-            elif isinstance(inside, dict) and part in inside:
+            parts = range(len(inside)) if isinstance(inside, list) else inside
+            if isinstance(inside, dict | list) and part in parts:
                 node = inside[part]
         return node
 

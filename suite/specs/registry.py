@@ -1,0 +1,135 @@
+"""What specs may name: agents, plug-ins, probes, environments; and which of them fit together."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from baselines.classifier import Classifier
+from baselines.dqn import DQN
+from baselines.td3 import TD3
+from pydantic import Field, create_model
+
+from suite.analysis.dead_unit_walk import DeadUnitWalk
+from suite.analysis.probes import PROBES, Probe
+from suite.envs.versions import VERSIONS
+from suite.plugins.protocol import Plugin
+from suite.plugins.registry import PLUGINS
+from suite.specs.models import Family, Spec
+
+AgentClass = type[TD3] | type[DQN] | type[Classifier] | type[DeadUnitWalk]
+
+AGENTS: dict[str, AgentClass] = {
+    "td3": TD3,
+    "dqn": DQN,
+    "classifier": Classifier,
+    "dead_unit_walk": DeadUnitWalk,
+}
+
+__all__ = [
+    "AGENTS",
+    "ENVIRONMENTS",
+    "PLUGINS",
+    "PROBES",
+    "VERSIONS",
+    "Environment",
+    "Plugin",
+    "Probe",
+]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a spec has to know of an environment without building it.
+
+    `loop` and `actions` are those of the agents that can act in it. The shape and the number of
+    actions serve the estimate of memory.
+    """
+
+    loop: str
+    actions: str
+    observation_shape: tuple[int, ...]
+    action_size: int
+    arguments: type[Spec]
+
+
+class RandomLabels(Spec):
+    """The continual random-label task: Gaussian inputs whose labels are redrawn for every task."""
+
+    inputs: int = Field(ge=1, description="number of inputs")
+    dimensions: int = Field(ge=1, description="of an input")
+    classes: int = Field(ge=2)
+    batch_size: int = Field(ge=1)
+    steps_per_task: int = Field(ge=1, description="optimiser steps between relabelings")
+
+
+def _arguments(name: str, **fields: Any) -> type[Spec]:
+    """A strict model of optional arguments, by name: a type, or a type and its constraints."""
+    optional = {
+        key: (kind | None, Field(default=None, **limits)) for key, (kind, limits) in fields.items()
+    }
+    return create_model(name, __base__=Spec, **optional)  # type: ignore[call-overload, no-any-return]
+
+
+_NUMBER = (float, {})
+_POSITIVE = (float, {"gt": 0})
+_FLAG = (bool, {})
+_TEXT = (str, {"min_length": 1})
+
+_LOCOMOTION = {
+    "xml_file": _TEXT,
+    "forward_reward_weight": _NUMBER,
+    "ctrl_cost_weight": _NUMBER,
+    "reset_noise_scale": _POSITIVE,
+}
+_LEGGED = {**_LOCOMOTION, "healthy_reward": _NUMBER, "terminate_when_unhealthy": _FLAG}
+_CONTACT = {
+    **_LEGGED,
+    "contact_cost_weight": _NUMBER,
+    "include_cfrc_ext_in_observation": _FLAG,
+}
+_PENDULUM = {"xml_file": _TEXT, "reset_noise_scale": _POSITIVE}
+
+
+def _mujoco(name: str, observations: int, actions: int, arguments: dict[str, Any]) -> Environment:
+    model = _arguments(f"{name} arguments", **arguments)
+    return Environment("off_policy", "continuous", (observations,), actions, model)
+
+
+_MINATAR = _arguments(
+    "MinAtar arguments",
+    sticky_action_prob=(float, {"ge": 0, "le": 1}),
+    difficulty_ramping=_FLAG,
+    idle_cutoff=(int, {"ge": 1}),
+)
+
+
+def _minatar(channels: int) -> Environment:
+    return Environment("off_policy", "discrete", (channels, 10, 10), 6, _MINATAR)
+
+
+ENVIRONMENTS: dict[Family, dict[str, Environment]] = {
+    "mujoco": {
+        "HalfCheetah-v5": _mujoco("HalfCheetah-v5", 17, 6, _LOCOMOTION),
+        "Hopper-v5": _mujoco("Hopper-v5", 11, 3, _LEGGED),
+        "Walker2d-v5": _mujoco("Walker2d-v5", 17, 6, _LEGGED),
+        "Ant-v5": _mujoco("Ant-v5", 27, 8, _CONTACT),  # without contact forces, as in -v4
+        "InvertedPendulum-v5": _mujoco("InvertedPendulum-v5", 4, 1, _PENDULUM),
+        "InvertedDoublePendulum-v5": _mujoco("InvertedDoublePendulum-v5", 9, 1, _PENDULUM),
+    },
+    "minatar": {
+        "asterix": _minatar(4),
+        "breakout": _minatar(4),
+        "freeway": _minatar(7),
+        "seaquest": _minatar(10),
+        "space_invaders": _minatar(6),
+    },
+    "synthetic": {
+        "random_labels": Environment(
+            "supervised",
+            "labels",
+            (32,),
+            10,
+            RandomLabels,
+        ),
+        "dead_unit_walk": Environment("simulation", "none", (), 0, _arguments("no arguments")),
+    },
+}
