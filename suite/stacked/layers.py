@@ -154,8 +154,9 @@ class Network:
         """
         batch = x.shape[1]
         if batch % ALIGNMENT:
-            # Rows of zeros keep every network's inputs on the same alignment.
-            x = F.pad(x, (0, 0) * (x.dim() - 2) + (0, -batch % ALIGNMENT))
+            # Repeated rows keep every network's inputs on the same alignment.
+            spare = x[:, :1].expand(-1, -batch % ALIGNMENT, *x.shape[2:])
+            x = torch.cat((x, spare), dim=1)
         feeding = ""
         for layer in self.layers:
             match layer:

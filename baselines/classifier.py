@@ -1,0 +1,110 @@
+"""A multilayer perceptron that learns labels: the agent of the synthetic plasticity task.
+
+Normalize-and-Project (Lyle et al. 2024), section 3.1, studies such networks on labels that change.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from baselines.networks import mlp
+from suite.stacked.layers import Network
+from suite.stacked.optimisers import Adam
+from suite.stacked.parameters import FlatParameters, ParameterGroup
+from suite.stacked.replay import Batch
+from suite.stacked.spaces import ActionSpec
+from suite.stacked.streams import State, add_prefix, take_prefix
+
+
+class ClassifierSettings(BaseModel):
+    """Settings of the classifier."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    batch_size: int = Field(gt=0, description="examples per update and seed")
+    hidden_layers: int = Field(gt=0, description="hidden layers")
+    hidden_units: int = Field(gt=0, description="units of a hidden layer")
+    learning_rate: float = Field(ge=0, description="Adam's step size")
+    adam_beta1: float = Field(ge=0, lt=1, description="Adam's decay of the mean gradient")
+    adam_beta2: float = Field(ge=0, lt=1, description="Adam's decay of the squared gradient")
+    adam_epsilon: float = Field(ge=0, description="Adam's epsilon")
+
+
+class Classifier:
+    """S seeds of a ReLU network without biases, He initialisation, trained as one stack by Adam.
+
+    Raises ValueError for an action space that is not labels.
+    """
+
+    VERSION = 1
+    Settings = ClassifierSettings
+    kind = "classifier"
+    loop = "supervised"
+    actions = "labels"
+
+    def __init__(
+        self,
+        settings: ClassifierSettings,
+        observation_shape: tuple[int, ...],
+        action_spec: ActionSpec,
+        seeds: Sequence[int],
+        change_network: Callable[[Network], Network],
+        device: str = "cpu",
+    ) -> None:
+        if action_spec.kind != "labels":
+            raise ValueError(f"a classifier needs labels, got {action_spec}")
+        s = self.settings = settings
+        self.seeds = tuple(seeds)
+        self.device = device
+
+        (inputs,) = observation_shape
+        shape = (inputs, s.hidden_layers, s.hidden_units, action_spec.size)
+        network = mlp("classifier", "classifier", *shape, bias=False, initialiser="he_normal")
+        self.network = change_network(network)
+        parameters = FlatParameters.initialise(self.network, seeds, "classifier", device)
+        betas = (s.adam_beta1, s.adam_beta2)
+        optimiser = Adam(parameters, s.learning_rate, betas, s.adam_epsilon)
+        self.groups = {"classifier": ParameterGroup("classifier", parameters, optimiser)}
+        self.policy = "classifier"
+        self.updates = 0
+
+    @torch.no_grad()
+    def greedy(self, observations: np.ndarray) -> np.ndarray:
+        """The most likely labels, [S, B] for [S, B, inputs]."""
+        x = torch.tensor(observations, dtype=torch.float32, device=self.device)
+        logits = self.network.forward(self.groups["classifier"].parameters.leaves, x)
+        return logits.argmax(dim=-1).cpu().numpy()
+
+    def update(self, batch: Batch) -> None:
+        """One optimiser step."""
+        group = self.groups["classifier"]
+        group.step(self.loss(group.parameters.leaves, batch))
+        self.updates += 1
+
+    def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Each seed's mean cross-entropy [S]; `batch.action` [S, B] holds the labels."""
+        logits = self.network.forward(parameters, batch.observation)
+        losses = F.cross_entropy(logits.flatten(0, 1), batch.action.flatten(), reduction="none")
+        return losses.view(batch.action.shape).mean(dim=1)
+
+    def losses(self) -> dict[str, Callable[[Mapping[str, Tensor], Batch], Tensor]]:
+        """The group's loss as a pure function of (parameters, batch)."""
+        return {"classifier": self.loss}
+
+    def state(self) -> State:
+        """The group and the number of updates."""
+        state: State = {"updates": np.full(len(self.seeds), self.updates)}
+        return state | add_prefix("classifier", self.groups["classifier"].state())
+
+    def load_state(self, state: State) -> None:
+        """Continue from what `state` returned."""
+        self.updates = int(state["updates"][0])
+        self.groups["classifier"].load_state(take_prefix("classifier", state))
+
+
+# Differences from the authors' code: none was published. The layer sizes, Adam and He
+# initialisation are this project's choice for a small version of the paper's relabelling task.
