@@ -1,0 +1,1 @@
+"""The figures and the page that show verdicts and what they rest on."""
