@@ -1,0 +1,1 @@
+"""Training: the loops, evaluation, checkpoint and exact resume of stacked seeds."""

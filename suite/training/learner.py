@@ -1,0 +1,194 @@
+"""An agent with its plug-ins and probes: what the loops drive."""
+
+import json
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from suite.analysis.probes import PROBES
+from suite.plugins.protocol import Agent
+from suite.plugins.registry import build_plugins
+from suite.specs.models import RunSpec
+from suite.specs.registry import AGENTS
+from suite.stacked.layers import Network
+from suite.stacked.parameters import ParameterGroup
+from suite.stacked.replay import Batch
+from suite.stacked.spaces import ActionSpec
+from suite.stacked.streams import State, add_prefix, take_prefix
+from suite.training.rows import cut
+from suite.training.seconds import Seconds
+from suite.training.series import Series
+
+
+class LearningAgent(Agent, Protocol):
+    """What the loops need of every agent that has networks."""
+
+    settings: Any
+
+    def act(self, observations: np.ndarray, step: int) -> np.ndarray: ...
+
+    def greedy(self, observations: np.ndarray) -> np.ndarray: ...
+
+    def update(self, batch: Batch) -> None: ...
+
+    def state(self) -> State: ...
+
+    def load_state(self, state: State) -> None: ...
+
+
+def build_agent(
+    run: RunSpec,
+    seeds: Sequence[int],
+    observation_shape: tuple[int, ...],
+    action: ActionSpec,
+    change_network: Callable[[Network], Network],
+    device: str,
+) -> LearningAgent:
+    """The freshly initialised agent of a run for these seeds."""
+    kind = AGENTS[run.agent.kind]
+    # Through JSON, as specs are kept: it has lists where settings have tuples.
+    settings = kind.Settings.model_validate_json(json.dumps(run.agent.settings))
+    agent: LearningAgent = kind(
+        settings, observation_shape, action, seeds, change_network, device=device
+    )
+    return agent
+
+
+class Learner:
+    """Agent, plug-ins and probes of a shard, with what they record and how long they take.
+
+    Probes are built on the initialised agent before plug-ins are attached, and see a learn call
+    before plug-ins act on it.
+    """
+
+    def __init__(
+        self,
+        run: RunSpec,
+        seeds: Sequence[int],
+        observation_shape: tuple[int, ...],
+        action: ActionSpec,
+        total_updates: int,
+        device: str,
+    ) -> None:
+        self.count = len(seeds)
+        self._observation_shape = observation_shape
+        self._action = action
+        self.series = Series(self.count)
+        self.seconds = Seconds(self.count)
+        self._hook_seconds = 0.0
+        self.plugins = build_plugins(run.plugins)
+        self.agent = build_agent(
+            run, seeds, observation_shape, action, self._change_network, device
+        )
+        self.probes = [
+            PROBES[probe.kind](
+                PROBES[probe.kind].Settings.model_validate_json(json.dumps(probe.settings)),
+                self.agent,
+                seeds,
+            )
+            for probe in run.probes
+        ]
+        for plugin in self.plugins:
+            registered = {name: len(group.after_step) for name, group in self.agent.groups.items()}
+            plugin.attach(self.agent, total_updates)
+            for name, group in self.agent.groups.items():
+                for k in range(registered[name], len(group.after_step)):
+                    group.after_step[k] = self._timed(f"plugin/{plugin.kind}", group.after_step[k])
+
+    def _change_network(self, network: Network) -> Network:
+        for plugin in self.plugins:
+            network = plugin.change_network(network)
+        return network
+
+    def _timed(
+        self, name: str, hook: Callable[[ParameterGroup], None]
+    ) -> Callable[[ParameterGroup], None]:
+        def timed(group: ParameterGroup) -> None:
+            started = perf_counter()
+            hook(group)
+            elapsed = perf_counter() - started
+            self.seconds.add(name, elapsed)
+            self._hook_seconds += elapsed
+
+        return timed
+
+    def update(self, batch: Batch) -> None:
+        """One learn call of the agent, seen by the probes, then acted on by the plug-ins."""
+        started = perf_counter()
+        before = self._hook_seconds
+        self.agent.update(batch)
+        now = perf_counter()
+        self.seconds.add("update", now - started - (self._hook_seconds - before))
+        for probe in self.probes:
+            probe.after_update(self.agent)
+        for plugin in self.plugins:
+            started = perf_counter()
+            plugin.after_update(self.agent)
+            self.seconds.add(f"plugin/{plugin.kind}", perf_counter() - started)
+
+    def observe(self, step: int) -> None:
+        """Record plug-in diagnostics and what the probes see at an evaluation."""
+        for plugin in self.plugins:
+            diagnostics = plugin.diagnostics()
+            self.series.append(
+                step, {f"plugin/{plugin.kind}/{name}": row for name, row in diagnostics.items()}
+            )
+        for probe in self.probes:
+            self.series.append(step, probe.at_evaluation(self.agent, step))
+
+    def figures(self, i: int) -> dict[str, float | None]:
+        """One seed's last value of every plug-in diagnostic, by its own name, and the figures of
+        the probes. What is not finite is null."""
+        figures: dict[str, np.ndarray] = {}
+        for plugin in self.plugins:
+            figures.update(plugin.diagnostics())
+        for probe in self.probes:
+            figures.update(probe.at_end(self.agent))
+        return {
+            name: float(row[i]) if np.isfinite(row[i]) else None for name, row in figures.items()
+        }
+
+    def files(self, i: int) -> dict[str, dict[str, np.ndarray]]:
+        """One seed's arrays by file: `agent`, from which it is rebuilt, and those of the probes."""
+        arrays = cut({**self._interface(), **add_prefix("agent", self.agent.state())}, i).arrays
+        probed = {name: rows[i] for probe in self.probes for name, rows in probe.files().items()}
+        return {"agent": arrays, **{name: {name: array} for name, array in probed.items()}}
+
+    def _interface(self) -> State:
+        """What an agent is built for: `observation_shape`, and `action`: size, low, high."""
+        shape = np.array(self._observation_shape, dtype=np.int64)
+        action = np.array([self._action.size, self._action.low, self._action.high])
+        return {
+            "observation_shape": np.tile(shape, (self.count, 1)),
+            "action": np.tile(action, (self.count, 1)),
+        }
+
+    def finite(self) -> np.ndarray:
+        """`[S]` bool: seeds whose parameters are all finite."""
+        finite = np.ones(self.count, dtype=np.bool_)
+        for group in self.agent.groups.values():
+            # The largest magnitude: NaN and infinity show, and no order of summing matters.
+            largest = group.parameters.flat.detach().abs().amax(dim=1)
+            finite &= torch.isfinite(largest).cpu().numpy()
+        return finite
+
+    def state(self) -> State:
+        """Everything that later behaviour and the record depend on, and the seconds so far."""
+        state = {**self._interface(), **add_prefix("agent", self.agent.state())}
+        for k, plugin in enumerate(self.plugins):
+            state.update(add_prefix(f"plugin/{k}-{plugin.kind}", plugin.state()))
+        for k, probe in enumerate(self.probes):
+            state.update(add_prefix(f"probe/{k}", probe.state()))
+        return {**state, **self.series.state(), **self.seconds.state()}
+
+    def load_state(self, state: State) -> None:
+        self.agent.load_state(take_prefix("agent", state))
+        for k, plugin in enumerate(self.plugins):
+            plugin.load_state(take_prefix(f"plugin/{k}-{plugin.kind}", state))
+        for k, probe in enumerate(self.probes):
+            probe.load_state(take_prefix(f"probe/{k}", state))
+        self.series.load_state(state)
+        self.seconds.load_state(state)

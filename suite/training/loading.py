@@ -1,0 +1,51 @@
+"""Agents from what is stored, without their environment."""
+
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from suite.plugins.registry import build_plugins
+from suite.specs.models import RunSpec
+from suite.specs.registry import AGENTS
+from suite.stacked.layers import Network
+from suite.stacked.spaces import ActionSpec
+from suite.stacked.streams import State, take_prefix
+from suite.store.atomic import StoreError
+from suite.store.store import Store
+from suite.training.learner import LearningAgent, build_agent
+from suite.training.rows import Row, stack
+
+
+def agent_from_checkpoint(store: Store, key: str, device: str = "cpu") -> LearningAgent:
+    """The agent of a run, as one seed (S = 1): at the end of a complete run, otherwise at its
+    newest checkpoint. Plug-ins have changed its network but are not attached.
+
+    Raises StoreError when the run has no checkpoint.
+    """
+    path = store.folder(key) / "spec.json"
+    if not path.exists():
+        raise StoreError(f"run {key} was never begun: there is no {path}. Train it first.")
+    run = RunSpec.model_validate_json(path.read_text())
+    state = _learner_state(store, key)
+    shape = tuple(int(size) for size in np.asarray(state["observation_shape"])[0])
+    size, low, high = (float(number) for number in np.asarray(state["action"])[0])
+    plugins = build_plugins(run.plugins)
+
+    def change_network(network: Network) -> Network:
+        for plugin in plugins:
+            network = plugin.change_network(network)
+        return network
+
+    action = ActionSpec(AGENTS[run.agent.kind].actions, int(size), low, high)
+    agent = build_agent(run, [run.seed], shape, action, change_network, device)
+    agent.load_state(take_prefix("agent", state))
+    return agent
+
+
+def _learner_state(store: Store, key: str) -> State:
+    if store.state(key).complete:
+        return stack([Row(load_file(store.folder(key) / "agent.safetensors"), {})])
+    checkpoint = store.load_checkpoint(key)
+    if checkpoint is None:
+        raise StoreError(f"run {key} has no checkpoint yet: it is {store.state(key).state}")
+    return take_prefix("learner", stack([Row(checkpoint.arrays, checkpoint.values)]))

@@ -1,0 +1,138 @@
+"""The off-policy loop: act, step, remember, learn; one step of all seeds at a time."""
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+
+from suite.envs.vector import StackedEnvironments
+from suite.specs.models import RunSpec
+from suite.stacked.replay import Replay
+from suite.training.evaluation import Evaluation
+from suite.training.learner import Learner
+from suite.stacked.streams import State, add_prefix, take_prefix
+
+# Learn calls between checks that all parameters are finite.
+CHECK_EVERY = 100
+
+
+class OffPolicyLoop:
+    """Trains off-policy agents (DQN, TD3) on S environments, one a seed.
+
+    Step t (from 0) acts, stores the transition and, from `warmup_steps` on, learns once every
+    `update_every` steps (sfujim/TD3 main.py). Only a terminal end stops bootstrapping; a truncated
+    episode's last value still counts.
+    """
+
+    def __init__(self, run: RunSpec, seeds: Sequence[int], device: str) -> None:
+        self.run = run
+        self.seeds = seeds
+        self.step = 0
+        self.total = run.budget
+        self.diverged = np.zeros(len(seeds), dtype=np.bool_)
+        self.environments = StackedEnvironments(run.task, seeds, "train")
+        warmup = int(run.agent.settings["warmup_steps"])
+        update_every = int(run.agent.settings["update_every"])
+        self._warmup, self._update_every = warmup, update_every
+        first_update = -(-warmup // update_every) * update_every
+        self.learner = Learner(
+            run,
+            seeds,
+            self.environments.observation_shape,
+            self.environments.action,
+            total_updates=len(range(first_update, run.budget, update_every)),
+            device=device,
+        )
+        self.agent, self.series = self.learner.agent, self.learner.series
+        self.seconds = self.learner.seconds
+        self._batch_size = int(run.agent.settings["batch_size"])
+        continuous = self.environments.action.kind == "continuous"
+        self._continuous = continuous
+        self.replay = Replay(
+            seeds,
+            int(run.agent.settings["replay_capacity"]),
+            self.environments.observation_shape,
+            self.environments.observation_dtype,
+            (self.environments.action.size,) if continuous else (),
+            "float32" if continuous else "int64",
+            device,
+        )
+        self.evaluation = Evaluation(run.task, seeds, run.evaluation_episodes)
+        self._evaluations = 0
+        # Training episodes that ended since the last evaluation: sum of returns, and how many.
+        self._return_sum = np.zeros(len(seeds))
+        self._return_count = np.zeros(len(seeds), dtype=np.int64)
+
+    def advance(self) -> None:
+        """One environment step of every seed, and a learn call when it is due."""
+        started = perf_counter()
+        observation = self.environments.observation
+        action = self.agent.act(observation, self.step)
+        if self._continuous and not np.isfinite(action).all():
+            rows = ~np.isfinite(action).all(axis=1)
+            self.diverged |= rows
+            action = np.where(rows[:, None], np.float32(0), action)
+        acted = perf_counter()
+        following, reward, terminal, _, finished = self.environments.step(action)
+        stepped = perf_counter()
+        self.seconds.add("environment", stepped - acted)
+        for i, episode_return in enumerate(finished):
+            if episode_return is not None:
+                self._return_sum[i] += episode_return
+                self._return_count[i] += 1
+        self.replay.append(observation, action, reward, following, terminal)
+        if self.step >= self._warmup and self.step % self._update_every == 0:
+            self.learner.update(self.replay.sample(self._batch_size))
+            if self.agent.updates % CHECK_EVERY == 0:
+                self.diverged |= ~self.learner.finite()
+        self.step += 1
+        self.seconds.add("total", perf_counter() - started)
+
+    def evaluate(self) -> None:
+        """Record the greedy and the training return, plug-in diagnostics and probes."""
+        started = perf_counter()
+        self.diverged |= ~self.learner.finite()
+        if self.run.evaluation_episodes:
+            returns = self.evaluation.returns(self.agent.greedy, self._evaluations)
+            mean = returns.mean(axis=1)
+            self.diverged |= ~np.isfinite(mean)
+            self.series.append(self.step, {"return": mean})
+        self._evaluations += 1
+        for i in range(len(self.seeds)):
+            if self._return_count[i]:
+                mean_return = float(self._return_sum[i] / self._return_count[i])
+                self.series.append_one(i, self.step, "train_return", mean_return)
+        self._return_sum[:] = 0.0
+        self._return_count[:] = 0
+        self.learner.observe(self.step)
+        elapsed = perf_counter() - started
+        self.seconds.add("evaluation", elapsed)
+        self.seconds.add("total", elapsed)
+
+    def figures(self, i: int) -> dict[str, float | None]:
+        """`return_last`: mean return of the last evaluation; and the probes' figures."""
+        return {"return_last": self.series.last(i, "return"), **self.learner.figures(i)}
+
+    def files(self, i: int) -> dict[str, dict[str, np.ndarray]]:
+        return self.learner.files(i)
+
+    def state(self) -> State:
+        count = len(self.seeds)
+        return {
+            **add_prefix("learner", self.learner.state()),
+            **add_prefix("environments", self.environments.state()),
+            **add_prefix("replay", self.replay.state()),
+            "evaluations": np.full(count, self._evaluations),
+            "return_sum": self._return_sum.copy(),
+            "return_count": self._return_count.copy(),
+            "step": np.full(count, self.step),
+        }
+
+    def load_state(self, state: State) -> None:
+        self.learner.load_state(take_prefix("learner", state))
+        self.environments.load_state(take_prefix("environments", state))
+        self.replay.load_state(take_prefix("replay", state))
+        self._evaluations = int(state["evaluations"][0])
+        self._return_sum = np.asarray(state["return_sum"]).copy()
+        self._return_count = np.asarray(state["return_count"]).copy()
+        self.step = int(state["step"][0])

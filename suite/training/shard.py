@@ -1,0 +1,228 @@
+"""A shard: the seeds of a cell that train stacked in this process."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from time import monotonic
+from typing import Literal, Protocol, TypedDict
+
+import numpy as np
+
+from suite.specs.models import RunSpec
+from suite.specs.registry import AGENTS
+from suite.stacked.streams import State
+from suite.store.store import Checkpoint, Store
+from suite.training.off_policy import OffPolicyLoop
+from suite.training.process import configure
+from suite.training.rows import Row, cut, stack
+from suite.training.seconds import Seconds
+from suite.training.series import Series
+from suite.training.simulation import SimulationLoop
+from suite.training.supervised import SupervisedLoop
+
+RECORD_VERSION = 1
+PROGRESS_SECONDS = 2.0
+
+# A checkpoint may take this share of the time between two checkpoints.
+CHECKPOINT_SHARE = 0.05
+
+
+class Loop(Protocol):
+    """What a training loop offers."""
+
+    step: int
+    total: int
+    diverged: np.ndarray  # [S] bool, seeds that stopped being finite
+    series: Series
+    seconds: Seconds
+
+    def advance(self) -> None:
+        """One step of every seed."""
+        ...
+
+    def evaluate(self) -> None:
+        """Record what belongs to this step."""
+        ...
+
+    def figures(self, i: int) -> dict[str, float | None]:
+        """Figures of one seed, from what was recorded so far."""
+        ...
+
+    def files(self, i: int) -> dict[str, dict[str, np.ndarray]]:
+        """Arrays of one seed by the name of the file that they become."""
+        ...
+
+    def state(self) -> State: ...
+
+    def load_state(self, state: State) -> None: ...
+
+
+LOOPS: dict[str, Callable[[RunSpec, Sequence[int], str], Loop]] = {
+    "off_policy": OffPolicyLoop,
+    "supervised": SupervisedLoop,
+    "simulation": SimulationLoop,
+}
+
+
+class Progress(TypedDict):
+    """Where the seeds that train together stand."""
+
+    keys: list[str]
+    step: int
+    total: int
+    steps_per_second: float  # summed over these seeds
+    mean_return: float | None  # newest evaluation, mean over these seeds
+
+
+def train_shard(
+    runs: Sequence[RunSpec],
+    store: Store,
+    cell: str,
+    scale: str,
+    device: str = "cpu",
+    report: Callable[[Progress], None] | None = None,
+    checkpoint_seconds: float = 60.0,
+) -> None:
+    """Train runs that differ in their seed only, from wherever their checkpoints are, to the end.
+
+    Seeds whose checkpoints are at the same step train stacked; completed runs are left alone. A
+    seed whose parameters or actions stop being finite is completed as `diverged` and leaves the
+    stack; the others go on and are not touched by it.
+
+    Raises ValueError when the runs differ in more than their seed.
+    """
+    configure()
+    different = [run.seed for run in runs if _without_seed(run) != _without_seed(runs[0])]
+    if different:
+        raise ValueError(
+            f"cell {cell!r}: the runs of seeds {different} differ from the run of seed "
+            f"{runs[0].seed} in more than the seed; train them in shards of their own"
+        )
+    pending = [run for run in runs if not store.state(run.key()).complete]
+    with ExitStack() as locks:
+        groups: dict[int, list[tuple[RunSpec, Checkpoint | None]]] = {}
+        for run in pending:
+            locks.enter_context(store.lock(run.key()))
+            store.begin(run.key(), run.model_dump(mode="json"))
+            checkpoint = store.load_checkpoint(run.key())
+            groups.setdefault(checkpoint.step if checkpoint else 0, []).append((run, checkpoint))
+        for step in sorted(groups):
+            seeds = groups.pop(step)
+            group = _Group([run for run, _ in seeds], store, cell, scale, device)
+            group.start([checkpoint for _, checkpoint in seeds if checkpoint is not None])
+            seeds.clear()  # the checkpoints' memory is not needed any more
+            group.train(report, checkpoint_seconds)
+
+
+def _without_seed(run: RunSpec) -> RunSpec:
+    return run.model_copy(update={"seed": 0})
+
+
+class _Group:
+    """Seeds at the same step, trained stacked until each is completed."""
+
+    def __init__(
+        self, runs: list[RunSpec], store: Store, cell: str, scale: str, device: str
+    ) -> None:
+        self.runs = runs
+        self.store = store
+        self.cell = cell
+        self.scale = scale
+        self.device = device
+        self.loop = self._build()
+
+    def _build(self) -> Loop:
+        kind = AGENTS[self.runs[0].agent.kind]
+        return LOOPS[kind.loop](self.runs[0], [run.seed for run in self.runs], self.device)
+
+    def start(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Go on from the seeds' checkpoints; without any, evaluate at step 0."""
+        if checkpoints:
+            self.loop.load_state(stack([Row(one.arrays, one.values) for one in checkpoints]))
+        else:
+            self.loop.evaluate()
+
+    def train(self, report: Callable[[Progress], None] | None, checkpoint_seconds: float) -> None:
+        """To the end, or until no seed is left."""
+        evaluate_every = self.runs[0].evaluate_every
+        next_checkpoint = monotonic() + checkpoint_seconds
+        reported, reported_step = monotonic(), self.loop.step
+        self._complete_diverged()
+        while self.runs and self.loop.step < self.loop.total:
+            self.loop.advance()
+            if self.loop.step % evaluate_every == 0 or self.loop.step == self.loop.total:
+                self.loop.evaluate()
+            if self.loop.diverged.any():
+                self._complete_diverged()
+            now = monotonic()
+            if now >= next_checkpoint and self.runs:
+                self._checkpoint()
+                spent = monotonic() - now
+                now = monotonic()
+                next_checkpoint = now + max(checkpoint_seconds, spent / CHECKPOINT_SHARE)
+            if now >= reported + PROGRESS_SECONDS and self.runs:
+                done = (self.loop.step - reported_step) * len(self.runs)
+                self._report(report, done / (now - reported))
+                reported, reported_step = now, self.loop.step
+        for i in range(len(self.runs)):
+            self._complete(i, "done", "")
+
+    def _checkpoint(self) -> None:
+        state = self.loop.state()
+        for i, run in enumerate(self.runs):
+            row = cut(state, i)
+            self.store.save_checkpoint(run.key(), self.loop.step, row.arrays, row.values)
+
+    def _complete_diverged(self) -> None:
+        """Complete diverged seeds and go on with the others in a stack without them."""
+        diverged = self.loop.diverged
+        if not diverged.any():
+            return
+        for i in np.flatnonzero(diverged):
+            self._complete(
+                int(i),
+                "diverged",
+                f"parameters, actions or returns stopped being finite by step {self.loop.step}",
+            )
+        keep = np.flatnonzero(~diverged)
+        self.runs = [self.runs[i] for i in keep]
+        if self.runs:
+            state = self.loop.state()
+            rows = stack([cut(state, int(i)) for i in keep])
+            self.loop = self._build()
+            self.loop.load_state(rows)
+
+    def _complete(self, i: int, state: Literal["done", "diverged"], message: str) -> None:
+        run = self.runs[i]
+        record = {
+            "record_version": RECORD_VERSION,
+            "key": run.key(),
+            "cell": self.cell,
+            "scale": self.scale,
+            "seed": run.seed,
+            "state": state,
+            "message": message,
+            "spec": run.model_dump(mode="json"),
+            "series": self.loop.series.of(i),
+            "figures": self.loop.figures(i),
+        }
+        provenance = {
+            "device": self.device,
+            "companions": [other.seed for other in self.runs if other is not run],
+            "seconds": self.loop.seconds.of(i),
+        }
+        self.store.complete(run.key(), record, provenance, self.loop.files(i), state)
+
+    def _report(self, report: Callable[[Progress], None] | None, steps_per_second: float) -> None:
+        returns = [self.loop.series.last(i, "return") for i in range(len(self.runs))]
+        known = [value for value in returns if value is not None]
+        progress = Progress(
+            keys=[run.key() for run in self.runs],
+            step=self.loop.step,
+            total=self.loop.total,
+            steps_per_second=steps_per_second,
+            mean_return=sum(known) / len(known) if known else None,
+        )
+        for key in progress["keys"]:
+            self.store.save_progress(key, progress)
+        if report is not None:
+            report(progress)

@@ -1,0 +1,125 @@
+"""Small runs of every agent: seconds where real ones take hours."""
+
+from pathlib import Path
+from typing import Any
+
+from suite.specs.models import AgentSpec, PluginSpec, ProbeSpec, RunSpec, TaskSpec
+from suite.store.store import Store
+from suite.training.shard import train_shard
+
+TASKS = {
+    "inverted-pendulum": TaskSpec(
+        name="inverted-pendulum",
+        family="mujoco",
+        environment="InvertedPendulum-v5",
+        episode_limit=20,
+    ),
+    "breakout": TaskSpec(
+        name="breakout", family="minatar", environment="breakout", episode_limit=30
+    ),
+    "random-labels": TaskSpec(
+        name="random-labels",
+        family="synthetic",
+        environment="random_labels",
+        arguments={"inputs": 64, "dimensions": 8, "classes": 10, "steps_per_task": 20},
+    ),
+    "dead-unit-walk": TaskSpec(
+        name="dead-unit-walk", family="synthetic", environment="dead_unit_walk"
+    ),
+}
+
+TD3 = {
+    "warmup_steps": 20,
+    "batch_size": 16,
+    "replay_capacity": 1000,
+    "update_every": 1,
+    "hidden_layers": 2,
+    "hidden_units": 16,
+    "discount": 0.99,
+    "actor_learning_rate": 1e-3,
+    "critic_learning_rate": 1e-3,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "tau": 0.005,
+    "policy_delay": 2,
+    "exploration_noise": 0.1,
+    "target_noise": 0.2,
+    "target_noise_clip": 0.5,
+}
+DQN = {
+    "warmup_steps": 20,
+    "batch_size": 8,
+    "replay_capacity": 1000,
+    "update_every": 1,
+    "convolution_filters": 4,
+    "hidden_units": 16,
+    "discount": 0.99,
+    "double": True,
+    "loss": "mse",
+    "target_update_interval": 15,
+    "epsilon_start": 1.0,
+    "epsilon_end": 0.1,
+    "epsilon_decay_steps": 50,
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "optimiser_epsilon": 1e-8,
+}
+CLASSIFIER = {
+    "batch_size": 16,
+    "hidden_layers": 3,
+    "hidden_units": 16,
+    "learning_rate": 3e-3,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+}
+AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "td3": ("inverted-pendulum", TD3),
+    "dqn": ("breakout", DQN),
+    "classifier": ("random-labels", CLASSIFIER),
+}
+
+
+def small_runs(
+    kind: str,
+    seeds: list[int],
+    plugins: list[PluginSpec] | tuple[PluginSpec, ...] = (),
+    probes: tuple[str, ...] = (),
+    budget: int = 80,
+    evaluate_every: int = 25,
+    evaluation_episodes: int = 2,
+    task: TaskSpec | None = None,
+    **settings: Any,
+) -> list[RunSpec]:
+    """A run per seed of an agent on its small task; `settings` change the agent's."""
+    task_name, defaults = AGENTS[kind]
+    return [
+        RunSpec(
+            task=task or TASKS[task_name],
+            agent=AgentSpec(name=f"{kind}-small", kind=kind, settings=defaults | settings),
+            plugins=tuple(plugins),
+            probes=tuple(ProbeSpec(kind=probe) for probe in probes),
+            seed=seed,
+            budget=budget,
+            evaluate_every=evaluate_every,
+            evaluation_episodes=evaluation_episodes if kind != "classifier" else 0,
+        )
+        for seed in seeds
+    ]
+
+
+def train(runs: list[RunSpec], folder: Path) -> Store:
+    """Train runs as one shard in a store of their own."""
+    store = Store(folder)
+    train_shard(runs, store, "cell", "smoke")
+    return store
+
+
+def result(store: Store, run: RunSpec) -> dict[str, bytes]:
+    """The bytes of everything in a complete run that must not depend on how it was trained."""
+    folder = store.folder(run.key())
+    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    return {name: (folder / name).read_bytes() for name in ["record.json", *names, "COMPLETE"]}
