@@ -1,0 +1,1 @@
+"""The run store: run folders, atomic completion, checkpoints, provenance, evidence."""
