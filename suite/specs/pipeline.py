@@ -1,0 +1,58 @@
+"""The plan as files: one canonical JSON per cell, rewritten only when its content changes."""
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from suite.specs.loading import Project
+from suite.specs.models import Cell, Plan, RunSpec, Scale, Spec, canonical
+from suite.specs.source import Problem, SpecError
+
+
+def smoke_cells(project: Project) -> list[str]:
+    """Ids of the cells of the smoke scale, in plan order."""
+    return [cell.id for cell in project.cells["smoke"]]
+
+
+def write_plan(plan: Plan, folder: Path) -> list[Path]:
+    """Write `<cell id>.json` for each cell and remove the files of cells no longer planned.
+
+    A file whose content would not change is not touched. Returns what was written or removed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {folder / f"{cell.id}.json": _content(cell) for cell in plan.cells}
+    changed = [path for path in sorted(folder.glob("*.json")) if path not in wanted]
+    for path in changed:
+        path.unlink()
+    for path, content in wanted.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            path.write_text(content, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+class _CellFile(Spec):
+    cell: str
+    scale: Scale
+    runs: tuple[RunSpec, ...] = Field(min_length=1)
+
+
+def _content(cell: Cell) -> str:
+    file = _CellFile(cell=cell.id, scale=cell.scale, runs=cell.runs)
+    return canonical(file.model_dump(mode="json")) + "\n"
+
+
+def read_cell(path: Path) -> Cell:
+    """A cell that `write_plan` wrote (its studies are not in the file).
+
+    Raises SpecError for a file that is not such a cell.
+    """
+    try:
+        found = _CellFile.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        wrong = f"not a planned cell: {str(error).splitlines()[0]}"
+        todo = "plan again with `suite plan`"
+        raise SpecError(
+            [Problem(str(path), 1, wrong, "a file written by the plan", todo)]
+        ) from error
+    return Cell(id=found.cell, scale=found.scale, runs=found.runs)
