@@ -11,8 +11,7 @@ from pydantic import Field, model_validator
 from suite.specs.models import Scale, Spec
 
 CellId = Annotated[str, Field(pattern=r"^[^\s/]+--[^\s/]+--[^\s/]+$", description="a cell's id")]
-# YAML gives lists: they are accepted where a tuple of cells is wanted.
-CellIds = Annotated[tuple[CellId, ...], Field(min_length=1, strict=False)]
+CellIds = Annotated[tuple[CellId, ...], Field(min_length=1)]
 
 
 class SeriesFigure(Spec):
@@ -84,7 +83,6 @@ class Claim(Spec):
     """What claims of all kinds have."""
 
     id: str = Field(pattern=r"^[a-z]+-C[0-9]+(-[a-z0-9]+)*$", description="e.g. 'pptb-C10-score'")
-    paper: str = Field(min_length=1, description="short name of the paper")
     source: str = Field(min_length=1, description="where the paper says it")
     says: str = Field(min_length=1, description="the claim in our words")
     reported: str = Field(min_length=1, description="what the paper prints, or that it does not")
@@ -92,7 +90,7 @@ class Claim(Spec):
     settled_at: Scale = Field(description="smallest scale whose runs can settle the claim")
     needs: str = Field(default="", description="what a smaller scale lacks, in words")
     minimum_seeds: int = Field(default=3, ge=2, description="per cell")
-    preconditions: Annotated[tuple[Precondition, ...], Field(strict=False)] = ()
+    preconditions: tuple[Precondition, ...] = ()
     null: Null | None = None
     diverged_as: float | None = Field(
         default=None,
@@ -183,7 +181,7 @@ class OrderingClaim(Claim):
 
     kind: Literal["ordering"]
     figure: Figure
-    levels: Annotated[tuple[CellId, ...], Field(min_length=2, strict=False)]
+    levels: tuple[CellId, ...] = Field(min_length=2)
     paired: bool
     direction: Literal["decreasing", "increasing"]
     margin: float = Field(default=0.0, ge=0.0, description="least step between neighbours")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from suite.specs.claims import (
 )
 from suite.specs.models import Scale
 from suite.stats.scores import auc_per_seed, final_per_seed, score
-
-State = Literal["queued", "running", "done", "failed", "diverged"]
+from suite.store.evidence import Record
+from suite.store.store import State
 
 
 class NoFigureError(ValueError):
@@ -49,28 +49,27 @@ class Run:
     """Why the run is not counted: its spec or a behaviour version is no longer the present one."""
 
     @classmethod
-    def of(
-        cls, record: Mapping[str, Any], provenance: Mapping[str, Any], *, stale: str = ""
-    ) -> "Run":
-        """From the documents that a finished run leaves."""
+    def of(cls, record: Record, *, stale: str = "") -> "Run":
+        """From the record and the provenance that a finished run leaves."""
+        document = record.record
         series = {
             name: Series(
-                np.asarray(document["step"], dtype=np.float64),
-                np.array(document["value"], dtype=np.float64),
+                np.array(points["step"], dtype=np.float64),
+                np.array(points["value"], dtype=np.float64),
             )
-            for name, document in record["series"].items()
+            for name, points in document["series"].items()
         }
         return cls(
-            key=record["key"],
-            cell=record["cell"],
-            scale=record["scale"],
-            seed=record["seed"],
-            state=record["state"],
-            message=record["message"],
-            spec=record["spec"],
+            key=document["key"],
+            cell=document["cell"],
+            scale=document["scale"],
+            seed=document["seed"],
+            state=document["state"],
+            message=document["message"] or "",
+            spec=document["spec"],
             series=series,
-            figures=record["figures"],
-            provenance=provenance,
+            figures=document["figures"],
+            provenance=record.provenance,
             stale=stale,
         )
 

@@ -76,7 +76,6 @@ class Verdict(Spec):
     """
 
     claim: str
-    paper: str
     state: VerdictState
     reason: str
     statistic: str
@@ -126,7 +125,6 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
         reason = "none of its cells has a run" + _told(stale)
         return Verdict(
             claim=claim.id,
-            paper=claim.paper,
             state="not run",
             reason=reason,
             statistic=statistic(claim),
@@ -137,7 +135,6 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
     evidence.flags += stale
     verdict = Verdict(
         claim=claim.id,
-        paper=claim.paper,
         state="inconclusive",
         reason="",
         statistic=statistic(claim),
@@ -246,10 +243,11 @@ def _seeds_to_settle(bounds: Sequence[Bounds], verdict: Verdict) -> int | None:
 
 
 def _present(claim: ClaimSpec, runs: Sequence[Run]) -> list[Run]:
-    """The claim's runs that count, once per key (finished before not), in an order of their own."""
+    """The claim's runs that count, in an order of their own; ValueError for a key seen twice."""
     mine = [run for run in runs if run.cell in claim.cells() and not run.stale]
-    unique = {run.key: run for run in sorted(mine, key=lambda run: run.state == "done")}
-    return sorted(unique.values(), key=lambda run: (run.cell, run.scale, run.seed, run.key))
+    if len({run.key for run in mine}) < len(mine):
+        raise ValueError("a run is given twice; collect runs with `collect_runs`")
+    return sorted(mine, key=lambda run: (run.cell, run.scale, run.seed, run.key))
 
 
 def _stale(claim: ClaimSpec, runs: Sequence[Run]) -> list[Flag]:

@@ -1,0 +1,45 @@
+"""Runs made up for the tests of statistics."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from suite.specs.models import digest
+from suite.stats.runs import Run, Series
+
+RunMaker = Callable[..., Run]
+CellMaker = Callable[..., list[Run]]
+
+
+@pytest.fixture
+def make_run() -> RunMaker:
+    """A done run of a cell; figures and series by keyword, the rest of a `Run` too."""
+
+    def make(cell: str, seed: int, **parts: Any) -> Run:
+        scale = parts.setdefault("scale", "smoke")
+        parts.setdefault("key", digest([cell, seed, scale, parts.get("state", "done")]))
+        parts.setdefault("state", "done")
+        task = {"environment": "Toy-v0", "paper_environment": "", "random_return": None}
+        parts.setdefault("spec", {"task": task, "budget": 100})
+        parts["series"] = {
+            name: Series(np.arange(len(values)) * 10.0, np.array(values, dtype=np.float64))
+            for name, values in parts.get("series", {}).items()
+        }
+        return Run(cell=cell, seed=seed, **parts)
+
+    return make
+
+
+@pytest.fixture
+def make_cell(make_run: RunMaker) -> CellMaker:
+    """Done runs of a cell, one per value of the figure `accuracy`, seeds from 0."""
+
+    def make(cell: str, values: list[float], **parts: Any) -> list[Run]:
+        return [
+            make_run(cell, seed, figures={"accuracy": value}, **parts)
+            for seed, value in enumerate(values)
+        ]
+
+    return make

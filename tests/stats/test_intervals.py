@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from suite.stats import intervals
+from suite.stats.intervals import (
+    NoIntervalError,
+    contrast,
+    iqm,
+    iqm_difference,
+    mean_difference,
+    mean_ratio,
+)
+
+SAMPLES = arrays(np.float64, st.integers(2, 7), elements=st.floats(-1e3, 1e3))
+
+
+def normal(rng: np.random.Generator, seeds: int) -> np.ndarray:
+    return rng.normal(size=seeds)
+
+
+def skewed(rng: np.random.Generator, seeds: int) -> np.ndarray:
+    return rng.lognormal(size=seeds)
+
+
+def test_iqm_is_the_mean_of_the_middle_half() -> None:
+    assert iqm([np.array([9.0, 1.0]), np.array([3.0, -50.0, 2.0, 4.0, 3.0, 100.0])]) == 3.0
+
+
+def test_t_of_a_mean_is_students() -> None:
+    # t(0.975, 2) = 4.302653; the bootstrap of three values is narrower.
+    seen = contrast([np.array([1.0, 2.0, 3.0])], [1.0])
+    assert seen.observed == 2.0
+    assert seen.high - seen.observed == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+    assert seen.method == "bca+t"
+
+
+def test_an_unpaired_difference_has_welchs_interval_at_least() -> None:
+    first, second = np.array([5.0, 6.0, 7.0, 8.0]), np.array([1.0, 1.5, 2.0])
+    seen = mean_difference([first], [second], paired=False)
+    welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert seen.observed == 5.0
+    assert (seen.low, seen.high) == pytest.approx((welch.low, welch.high))
+
+
+@pytest.mark.parametrize("aggregate", [mean_difference, iqm_difference])
+def test_pairing_takes_out_what_the_seeds_share(aggregate) -> None:  # type: ignore[no-untyped-def]
+    shared = np.array([0.0, 100.0, 200.0, 300.0])
+    noise = np.array([0.01, -0.01, 0.02, -0.02])
+    paired = aggregate([shared + 1 + noise], [shared], paired=True)
+    unpaired = aggregate([shared + 1 + noise], [shared], paired=False)
+    assert 0 < paired.low < 1 < paired.high
+    assert unpaired.low < 0
+
+
+def test_tasks_may_have_unequal_numbers_of_seeds() -> None:
+    seen = mean_difference(
+        [np.array([1.0, 2.0]), np.array([5.0, 6.0, 7.0])],
+        [np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0])],
+        paired=False,
+    )
+    assert seen.observed == pytest.approx(((1.5 - 1.0) + (6.0 - 0.5)) / 2)
+
+
+def test_each_task_counts_alike_in_a_mean_and_is_resampled_by_itself() -> None:
+    # Tasks of very different levels: drawing across tasks would make the interval 100 wide.
+    seen = contrast([np.array([0.0, 0.1, 0.2]), np.array([100.0, 100.1, 100.2])], [0.5, 0.5])
+    assert seen.observed == pytest.approx(50.1)
+    assert seen.high - seen.low < 0.5
+
+
+def test_a_ratio_is_the_mean_over_tasks_of_ratios_of_means() -> None:
+    treatment = [np.array([2.0, 2.2, 1.8]), np.array([30.0, 31.0, 29.0])]
+    control = [np.array([1.0, 1.1, 0.9]), np.array([10.0, 10.0, 10.0])]
+    seen = mean_ratio(treatment, control, paired=True)
+    assert seen.observed == pytest.approx(2.5)
+    # Seeds of the first task are proportional, so only the second task varies when paired.
+    assert mean_ratio(treatment, control, paired=False).low < seen.low
+
+
+def test_a_ratio_to_what_may_be_zero_is_refused() -> None:
+    with pytest.raises(NoIntervalError, match="not clearly above zero"):
+        mean_ratio([np.ones(3)], [np.array([-1.0, 0.0, 2.0])], paired=True)
+
+
+def test_one_seed_has_no_interval() -> None:
+    with pytest.raises(NoIntervalError, match="1 seed is too few"):
+        contrast([np.array([1.0])], [1.0])
+
+
+def test_equal_values_have_an_interval_of_no_width() -> None:
+    seen = contrast([np.full(3, 0.1), np.full(4, 0.3)], [1.0, -1.0])
+    assert (seen.low, seen.high, seen.method) == (seen.observed, seen.observed, "constant")
+
+
+def test_where_bca_is_undefined_the_percentile_interval_is_used() -> None:
+    # Jackknife values of a trimmed mean that drops the outlier are all equal.
+    sample = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0])
+    seen = iqm_difference([sample + 1e-9 * np.arange(8)], [np.zeros(8)], paired=True)
+    assert np.isfinite([seen.low, seen.high]).all()
+    assert contrast([np.array([1.0, 1.0, 2.0])], [1.0]).low < 4 / 3
+
+
+@settings(max_examples=25, deadline=None)
+@given(SAMPLES)
+def test_the_same_sample_gives_the_same_bits_and_contains_its_statistic(sample) -> None:  # type: ignore[no-untyped-def]
+    first, second = contrast([sample], [1.0]), contrast([sample.copy()], [1.0])
+    assert first == second
+    assert first.low <= first.observed <= first.high
+
+
+@pytest.mark.parametrize("seeds", [3, 6, 10])
+@pytest.mark.parametrize("draw", [normal, skewed])
+@pytest.mark.parametrize("aggregate", [mean_difference, iqm_difference])
+@pytest.mark.parametrize("paired", [True, False])
+def test_without_an_effect_support_is_rarer_than_five_percent(
+    monkeypatch, seeds, draw, aggregate, paired
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(intervals, "RESAMPLES", 200)
+    rng = np.random.default_rng(seeds)
+    trials = 250
+    found = [
+        aggregate([draw(rng, seeds)], [draw(rng, seeds)], paired=paired) for _ in range(trials)
+    ]
+    # 2.5 % are wanted; more than 5.6 % of 250 at a true 2.5 % has a chance of 0.4 %.
+    assert sum(seen.low > 0 for seen in found) <= 14
+    assert sum(seen.high < 0 for seen in found) <= 14
+
+
+def test_the_bootstrap_alone_would_not_keep_the_rate() -> None:
+    rng = np.random.default_rng(0)
+    missed = 0
+    for _ in range(150):
+        low, high, _ = intervals._bootstrap(
+            [rng.normal(size=3)], lambda x, axis=-1: x.mean(axis=axis)
+        )
+        missed += low > 0 or high < 0
+    assert missed > 30

@@ -1,0 +1,356 @@
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from suite.specs.claims import ClaimSpec
+from suite.stats import intervals
+from suite.stats.verdicts import Expected, Verdict, judge
+
+A, B, C, D = (f"toy--agent--{name}" for name in ("none", "norm", "nap", "pptb"))
+HIGH, LOW = [0.90, 0.91, 0.92, 0.90], [0.50, 0.52, 0.51, 0.49]
+
+
+def claim(kind: str, **parts: Any) -> ClaimSpec:
+    common: dict[str, Any] = {
+        "id": "toy-C1",
+        "source": "section 1",
+        "says": "norm helps",
+        "reported": "0.3",
+        "falsified_if": "no difference",
+        "settled_at": "smoke",
+        "kind": kind,
+    }
+    if kind in ("difference", "ratio", "equivalence"):
+        common |= {"treatment": [B], "control": [A], "paired": True}
+    if kind in ("difference", "ratio"):
+        common["direction"] = "greater"
+    if kind != "cost":
+        common["figure"] = "accuracy"
+    return TypeAdapter(ClaimSpec).validate_json(json.dumps(common | parts))
+
+
+def flags(verdict: Verdict) -> list[str]:
+    return [flag.kind for flag in verdict.flags]
+
+
+# Rules by kind.
+
+
+def test_a_difference_is_supported_contradicted_or_open(make_cell) -> None:  # type: ignore[no-untyped-def]
+    better = make_cell(A, LOW) + make_cell(B, HIGH)
+    verdict = judge(claim("difference"), better)
+    assert verdict.state == "supported"
+    assert verdict.observed == pytest.approx(np.mean(HIGH) - np.mean(LOW))
+    assert verdict.low is not None and 0 < verdict.low < verdict.observed  # type: ignore[operator]
+    assert judge(claim("difference", direction="less"), better).state == "contradicted"
+    noisy = make_cell(A, [0.1, 0.9, 0.5]) + make_cell(B, [0.8, 0.3, 0.6])
+    assert judge(claim("difference"), noisy).state == "inconclusive"
+
+
+def test_between_falsifier_and_margin_a_difference_is_open(make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = make_cell(A, LOW) + make_cell(B, HIGH)
+    assert judge(claim("difference", margin=0.5, falsifier=0.0), runs).state == "inconclusive"
+    assert judge(claim("difference", margin=0.5), runs).state == "contradicted"
+
+
+def test_paired_claims_compare_equal_seeds(make_cell) -> None:  # type: ignore[no-untyped-def]
+    levels = [0.1, 0.5, 0.9, 0.3]
+    runs = make_cell(A, levels) + make_cell(B, [x + 0.05 + 0.001 * i for i, x in enumerate(levels)])
+    assert judge(claim("difference"), runs).state == "supported"
+    assert judge(claim("difference", paired=False), runs).state == "inconclusive"
+
+
+def test_only_common_seeds_enter_a_paired_comparison(make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = make_cell(A, [*LOW, 100.0]) + make_cell(B, HIGH)
+    verdict = judge(claim("difference"), runs)
+    assert verdict.observed == pytest.approx(np.mean(HIGH) - np.mean(LOW))
+
+
+def test_a_ratio_above_random_play(make_run) -> None:  # type: ignore[no-untyped-def]
+    task = {"environment": "Toy-v0", "paper_environment": "", "random_return": 10.0}
+    spec = {"task": task, "budget": 100}
+    runs = [
+        make_run(cell, seed, spec=spec, series={"return": [10.0, value + 0.01 * seed]})
+        for cell, value in ((A, 20.0), (B, 25.0))
+        for seed in range(4)
+    ]
+    verdict = judge(claim("ratio", figure="final_return", baseline="random"), runs)
+    assert (verdict.state, verdict.observed) == ("supported", pytest.approx(1.5, abs=0.01))
+    assert judge(claim("ratio", figure="final_return", bound=1.4), runs).state == "contradicted"
+
+
+def test_a_null_must_be_beaten_by_the_observed_value(make_cell) -> None:  # type: ignore[no-untyped-def]
+    null = {"name": "selection", "value": 0.6, "source": "s", "must_be_beaten": True}
+    runs = make_cell(A, LOW) + make_cell(B, HIGH)
+    verdict = judge(claim("difference", null=null), runs)
+    assert verdict.state == "inconclusive"
+    assert "not beyond the null, selection: 0.6" in verdict.reason
+    assert judge(claim("difference", null=null | {"value": 0.2}), runs).state == "supported"
+
+
+def test_an_ordering_needs_every_step(make_cell) -> None:  # type: ignore[no-untyped-def]
+    def verdict(*levels: Sequence[float]) -> str:
+        runs = [
+            run for cell, x in zip((A, B, C), levels, strict=True) for run in make_cell(cell, x)
+        ]
+        spec = claim("ordering", levels=[A, B, C], direction="decreasing", paired=False)
+        return judge(spec, runs).state
+
+    middle = [0.70, 0.71, 0.72, 0.70]
+    assert verdict(HIGH, middle, LOW) == "supported"
+    assert verdict(HIGH, LOW, middle) == "contradicted"
+    assert verdict(HIGH, middle, [0.4, 0.9, 0.6]) == "inconclusive"
+    rising = claim("ordering", levels=[A, B, C], direction="increasing", paired=False)
+    runs = make_cell(A, LOW) + make_cell(B, middle) + make_cell(C, HIGH)
+    assert judge(rising, runs).state == "supported"
+
+
+def test_a_threshold_holds_in_every_cell(make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = make_cell(A, LOW) + make_cell(B, HIGH)
+    above = claim("threshold", measured=[B], direction="above", bound=0.8)
+    assert judge(above, runs).state == "supported"
+    both = judge(claim("threshold", measured=[B, A], direction="above", bound=0.8), runs)
+    assert both.state == "contradicted"
+    assert A in both.reason
+
+
+def test_equivalence_needs_every_interval_inside_the_margin(make_cell) -> None:  # type: ignore[no-untyped-def]
+    near = [x + 0.005 for x in HIGH]
+    runs = make_cell(A, HIGH) + make_cell(B, near) + make_cell(C, LOW)
+    assert judge(claim("equivalence", margin=0.02), runs).state == "supported"
+    assert judge(claim("equivalence", margin=0.004), runs).state == "contradicted"
+    both = claim("equivalence", margin=0.02, treatment=[B, C], control=[A, A])
+    assert judge(both, runs).state == "contradicted"
+    wide = make_cell(A, HIGH) + make_cell(B, [0.8, 1.0, 0.9, 0.95])
+    assert judge(claim("equivalence", margin=0.02), wide).state == "inconclusive"
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_margin_may_be_a_part_of_a_gap_in_the_same_runs(make_cell, paired) -> None:  # type: ignore[no-untyped-def]
+    spec = claim(
+        "equivalence",
+        treatment=[B],
+        control=[C],
+        paired=paired,
+        margin={"fraction": 0.5, "upper": A, "lower": C},
+    )
+    # The gap from C to A is 0.4: B is equivalent to C up to 0.2.
+    assert (
+        judge(
+            spec, make_cell(A, HIGH) + make_cell(B, [x + 0.05 for x in LOW]) + make_cell(C, LOW)
+        ).state
+        == "supported"
+    )
+    for shift in (0.35, -0.35):
+        far = make_cell(A, HIGH) + make_cell(B, [x + shift for x in LOW]) + make_cell(C, LOW)
+        assert judge(spec, far).state == "contradicted"
+
+
+def test_cost_is_judged_by_the_range_of_readings(make_run) -> None:  # type: ignore[no-untyped-def]
+    def readings(*shares: float) -> list[Any]:
+        return [
+            make_run(A, i, provenance={"seconds": {"total": 10.0, "plugin/pptb": 10 * share}})
+            for i, share in enumerate(shares)
+        ]
+
+    spec = claim("cost", clock={"seconds": "plugin/pptb"}, measured=[A], bound=0.05)
+    verdict = judge(spec, readings(0.01, 0.02, 0.03))
+    assert (verdict.state, verdict.low, verdict.high) == ("supported", 0.01, 0.03)
+    assert judge(spec, readings(0.01, 0.06, 0.03)).state == "inconclusive"
+    assert judge(spec, readings(0.07, 0.06, 0.08)).state == "contradicted"
+
+
+def test_seconds_of_a_call_count_the_calls(make_run) -> None:  # type: ignore[no-untyped-def]
+    clock = {"seconds": "plugin/pptb", "calls": "plugin/pptb/calls"}
+    runs = [
+        make_run(
+            A, i, provenance={"seconds": {"plugin/pptb": 6.0}}, series={"plugin/pptb/calls": [1, 4]}
+        )
+        for i in range(3)
+    ]
+    verdict = judge(claim("cost", clock=clock, measured=[A], bound=2.0), runs)
+    assert (verdict.state, verdict.observed) == ("supported", 1.5)
+
+
+# What is wrong with the evidence is never silent.
+
+
+def test_without_any_run_a_claim_is_not_run() -> None:
+    verdict = judge(claim("difference"), [])
+    assert (verdict.state, verdict.scale, verdict.observed) == ("not run", None, None)
+
+
+def test_a_cell_without_runs_leaves_the_claim_not_run(make_cell) -> None:  # type: ignore[no-untyped-def]
+    verdict = judge(claim("difference"), make_cell(A, HIGH))
+    assert verdict.state == "not run"
+    assert B in verdict.reason
+
+
+@pytest.mark.parametrize("state", ["failed", "queued"])
+def test_too_few_seeds_leave_the_claim_open(make_run, make_cell, state) -> None:  # type: ignore[no-untyped-def]
+    runs = [*make_cell(A, HIGH), *make_cell(B, LOW[:2]), make_run(B, 2, state=state, message="no")]
+    expected = {(cell, "smoke"): Expected((0, 1, 2), 100) for cell in (A, B)}
+    verdict = judge(claim("difference"), runs, expected)
+    assert verdict.state == "inconclusive"
+    assert f"{B} has 2 usable seeds and the claim needs 3" in verdict.reason
+    word = "failed" if state == "failed" else "missing"
+    assert f"{word}: {B} seed 2" in verdict.reason
+
+
+def test_failed_and_missing_seeds_are_named_beside_a_verdict(make_run, make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = [*make_cell(A, LOW), *make_cell(B, HIGH), make_run(B, 4, state="failed", message="boom")]
+    expected = {(B, "smoke"): Expected(tuple(range(6)), 100)}
+    verdict = judge(claim("difference"), runs, expected)
+    assert verdict.state == "supported"
+    assert flags(verdict) == ["failed", "seeds missing"]
+    assert f"failed: {B} seed 4 (boom)" in verdict.reason
+    assert f"missing: {B} seed 5" in verdict.reason
+
+
+def test_a_diverged_seed_leaves_the_claim_open_unless_it_has_a_figure(make_run, make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = [*make_cell(A, LOW), *make_cell(B, HIGH), make_run(B, 4, state="diverged")]
+    verdict = judge(claim("difference"), runs)
+    assert verdict.state == "inconclusive"
+    assert "a diverged seed has no figure" in verdict.reason
+    assert flags(verdict) == ["diverged"]
+
+
+def test_a_diverged_seed_counts_as_the_claim_says_and_no_seed_counts_more(make_run) -> None:  # type: ignore[no-untyped-def]
+    runs = [make_run(A, i, series={"norm": [1.0, 5000.0]}) for i in range(2)]
+    runs.append(make_run(A, 2, state="diverged", message="at step 3"))
+    spec = claim(
+        "threshold",
+        figure={"series": "norm", "take": "growth"},
+        measured=[A],
+        direction="above",
+        bound=10,
+        diverged_as=100.0,
+    )
+    verdict = judge(spec, runs)
+    assert (verdict.state, verdict.observed) == ("supported", 100.0)
+    assert "diverged" in flags(verdict)
+    assert "at step 3" in verdict.reason
+
+
+def test_below_its_scale_a_claim_is_open_and_says_how_far_it_came(make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = make_cell(A, LOW) + make_cell(B, HIGH)
+    expected = {(cell, "paper"): Expected((0,), 20_000) for cell in (A, B)}
+    spec = claim("difference", settled_at="paper", needs="1M steps on four tasks")
+    verdict = judge(spec, runs, expected)
+    assert verdict.state == "inconclusive"
+    assert verdict.share_of_paper == 0.005
+    assert verdict.reason.startswith(
+        "needs scale paper (1M steps on four tasks); ran at smoke, 0.5 % of the paper's budget: 0.4"
+    )
+    assert verdict.low is not None
+    assert "scale below" in flags(verdict)
+
+
+def test_the_largest_scale_with_enough_seeds_is_judged_and_scales_do_not_mix(make_cell) -> None:  # type: ignore[no-untyped-def]
+    smoke = make_cell(A, LOW) + make_cell(B, HIGH)
+    short = make_cell(A, HIGH, scale="short") + make_cell(B, LOW[:2], scale="short")
+    assert judge(claim("difference"), smoke + short).scale == "smoke"
+    short = make_cell(A, HIGH, scale="short") + make_cell(B, LOW, scale="short")
+    verdict = judge(claim("difference"), smoke + short)
+    assert (verdict.scale, verdict.state) == ("short", "contradicted")
+
+
+def test_a_precondition_that_fails_leaves_the_claim_open(make_run) -> None:  # type: ignore[no-untyped-def]
+    def runs(growth: float) -> list[Any]:
+        return [
+            make_run(cell, i, figures={"accuracy": values[i]}, series={"w/h1": [1.0, growth]})
+            for cell, values in ((A, LOW), (B, HIGH))
+            for i in range(4)
+        ]
+
+    condition = {
+        "says": "norms grow fivefold",
+        "where": [A],
+        "figure": {"series": "w/*", "take": "growth"},
+        "at_least": 5.0,
+    }
+    spec = claim("difference", preconditions=[condition])
+    assert judge(spec, runs(6.0)).state == "supported"
+    verdict = judge(spec, runs(2.0))
+    assert verdict.state == "inconclusive"
+    assert "precondition not met: norms grow fivefold" in verdict.reason
+    assert flags(verdict) == ["precondition"]
+
+
+def test_stale_runs_do_not_count_and_are_named(make_run, make_cell) -> None:  # type: ignore[no-untyped-def]
+    stale = [make_run(B, i, key=f"old{i}", stale="agent is version 2 now") for i in range(3)]
+    verdict = judge(claim("difference"), make_cell(A, LOW) + stale)
+    assert verdict.state == "not run"
+    assert "3 stale runs not counted (agent is version 2 now)" in verdict.reason
+
+
+def test_another_environment_than_the_papers_is_a_flag(make_run, make_cell) -> None:  # type: ignore[no-untyped-def]
+    spec = {"task": {"environment": "Toy-v5", "paper_environment": "Toy-v4"}, "budget": 1}
+    runs = make_cell(A, LOW, spec=spec) + make_cell(B, HIGH, spec=spec)
+    verdict = judge(claim("difference"), runs)
+    assert [flag.says for flag in verdict.flags] == ["Toy-v5 stands for the paper's Toy-v4"]
+
+
+def test_a_figure_that_a_run_lacks_is_the_reason(make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = make_cell(A, LOW) + make_cell(B, HIGH)
+    verdict = judge(claim("difference", figure="dead_fraction"), runs)
+    assert verdict.state == "inconclusive"
+    assert "has no figure 'dead_fraction'" in verdict.reason
+
+
+def test_an_open_claim_says_how_many_seeds_would_settle_it(make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = make_cell(A, [0.1, 0.2, 0.3, 0.2]) + make_cell(B, [0.3, 0.2, 0.4, 0.25])
+    verdict = judge(claim("difference"), runs)
+    assert verdict.state == "inconclusive"
+    # Half width over distance is 1.25 or so: about 4 * 1.25**2 seeds.
+    assert verdict.seeds_to_settle is not None and 4 < verdict.seeds_to_settle < 20
+    wrong_side = make_cell(A, [0.3, 0.2, 0.4, 0.25]) + make_cell(B, [0.1, 0.2, 0.3, 0.2])
+    assert judge(claim("difference"), wrong_side).seeds_to_settle is None
+
+
+# The same inputs give the same verdict.
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "iqm"])
+def test_the_order_of_runs_does_not_matter(make_cell, aggregate) -> None:  # type: ignore[no-untyped-def]
+    runs = make_cell(A, [0.1, 0.5, 0.3, 0.35]) + make_cell(B, [0.4, 0.2, 0.9, 0.1])
+    texts = {
+        judge(claim("difference", aggregate=aggregate), order).model_dump_json()
+        for order in (runs, runs[::-1], runs[3:] + runs[:3])
+    }
+    assert len(texts) == 1
+
+
+def test_a_run_given_twice_is_refused(make_cell) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="given twice"):
+        judge(claim("difference"), make_cell(A, LOW) * 2)
+
+
+@pytest.mark.parametrize("seeds", [3, 6, 10])
+def test_rates_of_a_difference_claim(make_cell, monkeypatch, seeds) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(intervals, "RESAMPLES", 200)
+    rng = np.random.default_rng(7)
+    spec = claim("difference", paired=False)
+
+    def count(effect: float, trials: int) -> dict[str, int]:
+        found = [
+            judge(
+                spec,
+                make_cell(A, rng.normal(size=seeds).tolist())
+                + make_cell(B, rng.normal(effect, size=seeds).tolist()),
+            ).state
+            for _ in range(trials)
+        ]
+        return {state: found.count(state) for state in set(found)}
+
+    nothing = count(0.0, 200)
+    # At a true 2.5 %, more than 12 of 200 has a chance of 0.2 %.
+    assert nothing.get("supported", 0) <= 12
+    assert nothing.get("contradicted", 0) <= 12
+    large = count(6.0, 40)
+    assert large.get("supported", 0) >= 36
+    assert count(-6.0, 40).get("contradicted", 0) >= 36
