@@ -5,15 +5,15 @@ All that can be known to be wrong before training is found here and raised toget
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from suite.specs import registry
+from suite.specs.checking import shown, validated
 from suite.specs.claims import Claim, ClaimSpec
 from suite.specs.models import (
     SCALES,
@@ -526,7 +526,7 @@ class _Loading:
     def _is_mapping(self, node: Node, what: str) -> bool:
         if isinstance(node.value, dict):
             return True
-        self.wrong(node, f"{what} is {_shown(node.plain())}", "a mapping", "write `key: value`")
+        self.wrong(node, f"{what} is {shown(node.plain())}", "a mapping", "write `key: value`")
         return False
 
     def _is_known(self, names: Mapping[str, object], node: Node, what: str, name: str) -> bool:
@@ -549,55 +549,15 @@ class _Loading:
                 )
                 return None
         try:
-            return model.model_validate_json(json.dumps({**node.plain(), **given}))
-        except ValidationError as error:
-            self.problems.extend(_problem(item, node, what, model) for item in error.errors())
+            return validated(model, node, what, given)
+        except SpecError as error:
+            self.problems.extend(error.problems)
             return None
 
 
-def _problem(error: Mapping[str, Any], node: Node, what: str, model: type[BaseModel]) -> Problem:
-    """One of pydantic's errors, at the line of the value."""
-    location: tuple[int | str, ...] = error["loc"]
-    place = node.at(location)
-    fields = list(model.model_fields)
-    if error["type"] == "missing":
-        wrong = f"missing key {location[-1]!r} in {what}"
-        keys = f"keys: {', '.join(fields)}" if len(location) == 1 else "all keys without default"
-        return place.problem(wrong, keys, "add it")
-    if error["type"] == "extra_forbidden":
-        wrong = f"unknown key {location[-1]!r} in {what}"
-        if len(location) == 1:
-            return place.problem(wrong, *known(fields, location[-1]))
-        return place.problem(wrong, "the keys of its kind", "correct or remove it")
-    if error["type"] in ("value_error", "assertion_error"):
-        message = str(error["msg"]).split(", ", 1)[1]
-        place = _mentioned(place, message)
-        return place.problem(f"{what}: {message}", "values that agree", "change one of them")
-    name = ".".join(str(part) for part in location)
-    allowed = str(error["msg"]).replace("Input should be", "should be")
-    return place.problem(f"{name} of {what} is {_shown(error['input'])}", allowed, "correct it")
-
-
-def _mentioned(node: Node, message: str) -> Node:
-    """The child that a message is about: the first key in it, this file's children before others.
-
-    Settings merged from a preset and a scale hold nodes of two files.
-    """
-    if not isinstance(node.value, dict):
-        return node
-    words = re.findall(r"\w+", message)
-    named = [node.value[word] for word in words if word in node.value]
-    own = [child for child in named if child.path == node.path and child.line >= node.line]
-    return (own or named or [node])[0]
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _settings(node: Node) -> Node:
-    settings: Node = node.value.get("settings", Node({}, node.path, node.line))
+    settings = node.value.get("settings", Node({}, node.path, node.line))
+    assert isinstance(settings, Node)
     return settings
 
 

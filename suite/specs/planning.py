@@ -1,9 +1,105 @@
-"""What would run at a scale, and what it would need."""
+"""What would run at a scale, and about how long and how much memory it would take.
 
+The estimates are for reading a plan; nothing is decided by them.
+"""
+
+import math
+from typing import Any
+
+from suite.specs import registry
 from suite.specs.loading import Project
-from suite.specs.models import Plan, Scale
+from suite.specs.models import Cell, Plan, RunSpec, Scale
+from suite.stacked.spaces import ActionSpec
+
+# Measured on one core of a 2-core cloud machine, 3 to 5 seeds stacked, one thread.
+SECONDS_PER_UPDATE = {
+    "td3": 3.5e-3,
+    "dqn": 1.5e-3,
+    "classifier": 2.5e-4,
+    "dead_unit_walk": 5.0e-5,
+}
+SECONDS_PER_STEP = {"mujoco": 1.0e-4, "minatar": 5.0e-5, "synthetic": 0.0}
+SECONDS_PER_EVALUATION_STEP = 2.0e-4
+EPISODE_STEPS = 100  # of an evaluation episode without a limit
+PROCESS_BYTES = 400_000_000  # Python, PyTorch and the environments
+FLOAT_BYTES = 4
 
 
 def plan(project: Project, scale: Scale) -> Plan:
     """The cells of a scale, in the order in which the studies name them."""
     return Plan(scale=scale, cells=project.cells[scale])
+
+
+def updates(run: RunSpec) -> int:
+    """Learn calls of a run."""
+    settings = run.agent.settings
+    warmup = int(settings.get("warmup_steps", 0))
+    return math.ceil((run.budget - warmup) / int(settings.get("update_every", 1)))
+
+
+def seconds_estimate(cell: Cell) -> float:
+    """Seconds of one core that all seeds of the cell take together."""
+    return sum(_seconds(run) for run in cell.runs)
+
+
+def memory_estimate(cell: Cell) -> int:
+    """Bytes of one process that trains all seeds of the cell."""
+    return PROCESS_BYTES + sum(_bytes(run) for run in cell.runs)
+
+
+def _seconds(run: RunSpec) -> float:
+    learning = updates(run) * SECONDS_PER_UPDATE[run.agent.kind]
+    acting = run.budget * SECONDS_PER_STEP[run.task.family]
+    evaluations = 1 + run.budget // run.evaluate_every
+    steps = evaluations * run.evaluation_episodes * (run.task.episode_limit or EPISODE_STEPS)
+    return learning + acting + steps * SECONDS_PER_EVALUATION_STEP
+
+
+def _bytes(run: RunSpec) -> int:
+    """Replay, snapshots, and parameters with gradient, two moments and target, of one seed."""
+    kind = registry.AGENTS[run.agent.kind]
+    if kind.loop == "simulation":
+        return 0
+    policy, parameters = _parameter_counts(run)
+    replay = 0
+    if kind.loop == "off_policy":
+        rows = min(int(run.agent.settings["replay_capacity"]), run.budget)
+        replay = rows * _transition_bytes(run)
+    return replay + FLOAT_BYTES * (_snapshots(run) * policy + 5 * parameters)
+
+
+def _transition_bytes(run: RunSpec) -> int:
+    """As `suite.stacked.replay.Replay` stores it: bools as bits, an action, reward and terminal."""
+    environment = registry.ENVIRONMENTS[run.task.family][run.task.environment]
+    size = math.prod(environment.observation_shape)
+    if environment.actions == "discrete":
+        return 2 * math.ceil(size / 8) + 8 + 5
+    return FLOAT_BYTES * (2 * size + environment.action_size) + 5
+
+
+def _snapshots(run: RunSpec) -> int:
+    """Snapshots of the policy that plug-ins and probes hold in the end."""
+    policy_updates = updates(run) // int(run.agent.settings.get("policy_delay", 1))
+    held = 0
+    for plugin in run.plugins:
+        if plugin.kind == "pptb":
+            rows = 1 + policy_updates // int(plugin.settings["t_s"])
+            held += min(rows, int(plugin.settings["k"]))
+        elif plugin.kind == "snapshot_average":
+            held += int(plugin.settings["h"])
+    for probe in run.probes:
+        if probe.kind == "policy_path":
+            held += 1 + policy_updates // int(probe.settings["every"])
+    return held
+
+
+def _parameter_counts(run: RunSpec) -> tuple[int, int]:
+    """Parameters of the policy and of all groups of the agent, without plug-ins, for one seed."""
+    environment = registry.ENVIRONMENTS[run.task.family][run.task.environment]
+    assert environment.actions != "none"
+    kind: Any = registry.AGENTS[run.agent.kind]
+    settings = kind.Settings.model_validate(run.agent.settings)
+    actions = ActionSpec(environment.actions, environment.action_size, -1.0, 1.0)
+    agent = kind(settings, environment.observation_shape, actions, [0], lambda network: network)
+    sizes = {name: group.parameters.flat.shape[1] for name, group in agent.groups.items()}
+    return sizes[agent.policy], sum(sizes.values())

@@ -1,17 +1,16 @@
 """What specs may name: agents, plug-ins, probes, environments; and which of them fit together."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field, create_model
 
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
 from baselines.td3 import TD3
-from pydantic import Field, create_model
-
 from suite.analysis.dead_unit_walk import DeadUnitWalk
-from suite.analysis.probes import PROBES, Probe
+from suite.analysis.probes import PROBES
 from suite.envs.versions import VERSIONS
-from suite.plugins.protocol import Plugin
 from suite.plugins.registry import PLUGINS
 from suite.specs.models import Family, Spec
 
@@ -24,16 +23,7 @@ AGENTS: dict[str, AgentClass] = {
     "dead_unit_walk": DeadUnitWalk,
 }
 
-__all__ = [
-    "AGENTS",
-    "ENVIRONMENTS",
-    "PLUGINS",
-    "PROBES",
-    "VERSIONS",
-    "Environment",
-    "Plugin",
-    "Probe",
-]
+__all__ = ["AGENTS", "ENVIRONMENTS", "PLUGINS", "PROBES", "VERSIONS", "AgentClass", "Environment"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +34,8 @@ class Environment:
     actions serve the estimate of memory.
     """
 
-    loop: str
-    actions: str
+    loop: Literal["off_policy", "supervised", "simulation"]
+    actions: Literal["continuous", "discrete", "labels", "none"]
     observation_shape: tuple[int, ...]
     action_size: int
     arguments: type[Spec]
@@ -69,9 +59,9 @@ def _arguments(name: str, **fields: Any) -> type[Spec]:
     return create_model(name, __base__=Spec, **optional)  # type: ignore[call-overload, no-any-return]
 
 
-_NUMBER = (float, {})
+_NUMBER: tuple[type, dict[str, Any]] = (float, {})
 _POSITIVE = (float, {"gt": 0})
-_FLAG = (bool, {})
+_FLAG: tuple[type, dict[str, Any]] = (bool, {})
 _TEXT = (str, {"min_length": 1})
 
 _LOCOMOTION = {

@@ -6,7 +6,7 @@ merge keys and numbers that YAML readers disagree about are refused, so that a f
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -79,10 +79,11 @@ class Node:
         """The deepest node along `location`; parts that lead nowhere are passed over."""
         node = self
         for part in location:
-            inside = node.value
-            parts = range(len(inside)) if isinstance(inside, list) else inside
-            if isinstance(inside, dict | list) and part in parts:
-                node = inside[part]
+            if isinstance(node.value, list):
+                children: dict[int | str, Node] = dict(enumerate(node.value))
+            else:
+                children = node.value if isinstance(node.value, dict) else {}
+            node = children.get(part, node)
         return node
 
     def problem(self, wrong: str, allowed: str, todo: str) -> Problem:
@@ -90,7 +91,7 @@ class Node:
         return Problem(self.path, self.line, wrong, allowed, todo)
 
 
-def known(names: Iterator[str] | list[str], name: object) -> tuple[str, str]:
+def known(names: Iterable[str], name: object) -> tuple[str, str]:
     """What is allowed and what to do, for a name that is not among `names`."""
     choices = sorted(names)
     close = get_close_matches(str(name), choices, n=1)
