@@ -1,10 +1,10 @@
-"""The plug-in protocol: build-time change of the network, hooks in learning, own state and diagnostics.
+"""The plug-in protocol: change of the network, hooks in learning, own state and diagnostics.
 
 A plug-in is built from its settings, may change each network before it is initialised
-(`change_network`), then sees the finished agent once (`attach`), where it may hook the optimiser steps of
-the agent's parameter groups, and is called after every learn call (`after_update`). Plug-ins compose in
-list order. A plug-in draws no random numbers from the agent's streams, and its work on one seed never
-depends on the seed's companions.
+(`change_network`), then sees the finished agent once (`attach`), where it may hook the optimiser
+steps of the agent's parameter groups, and is called after every learn call (`after_update`).
+Plug-ins compose in list order. A plug-in draws no random numbers from the agent's streams, and its
+work on one seed never depends on the seed's companions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Agent(Protocol):
 
 
 class PluginSettings(BaseModel):
-    """Settings of a plug-in: strict, frozen, no unknown keys; every value is written in the preset."""
+    """Settings of a plug-in: strict, frozen, no unknown keys; presets write every value."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -65,7 +65,7 @@ class Plugin:
         return network
 
     def attach(self, agent: Agent, total_updates: int) -> None:
-        """See the finished, initialised agent once; `total_updates` is the planned number of learn calls."""
+        """See the finished, initialised agent once; `total_updates` learn calls are planned."""
 
     def after_update(self, agent: Agent) -> None:
         """Called after every learn call, when targets are already updated."""
@@ -75,7 +75,7 @@ class Plugin:
         return {}
 
     def load_state(self, state: State) -> None:
-        """Continue from a `state()`; called after `attach`, on an agent whose own state is loaded."""
+        """Continue from a `state()`; called after `attach` on a fresh agent."""
 
     def diagnostics(self) -> dict[str, np.ndarray]:
         """Figures of the present moment by name, each [S]."""

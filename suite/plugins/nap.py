@@ -1,0 +1,314 @@
+"""Normalize-and-Project (Lyle et al., NeurIPS 2024): norms before nonlinearities, weights on a sphere.
+
+No code was released with the paper. The projection keeps each tensor's own initial Frobenius norm
+(Sec. 3.3), the affine treatments are those of App. D, and critics of continuous control have no
+norm after their last hidden layer (App. E.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from suite.plugins.protocol import Agent, Plugin, PluginSettings
+from suite.stacked.layers import Activation, Convolution, Flatten, Layer, Linear, Network, Norm
+from suite.stacked.parameters import FlatParameters, ParameterGroup
+from suite.stacked.streams import State
+
+
+class NormSettings(PluginSettings):
+    """Where norm layers go and what they are."""
+
+    norm: Literal["layer", "rms"] = Field(description="layer or RMS normalisation")
+    eps: float = Field(ge=0, description="added to the variance in a norm layer")
+    first_layer: Literal["normed", "raw"] = Field(
+        description="raw: the first layer keeps its bias, gets no norm and is not projected"
+    )
+    critic_norm_last_hidden: bool = Field(
+        description="norm after a critic's last hidden layer too; the paper leaves it out (App.
+        E.1)"
+    )
+
+
+class NaPSettings(NormSettings):
+    """Settings of NaP."""
+
+    affine: Literal["free", "decay", "joint", "none"] = Field(
+        description="gains and offsets: trained freely; pulled to (1, 0) at each step; projected "
+        "jointly onto their initial norm; absent"
+    )
+    affine_decay: float = Field(
+        ge=0, lt=1, description="share of the way to (1, 0) at each step, for affine: decay"
+    )
+    interval: int = Field(gt=0, description="optimiser steps between projections")
+    schedule: Literal["constant", "linear"] = Field(
+        description="learning rate of every group: as the agent sets it, or falling linearly"
+    )
+    schedule_ratio: float = Field(
+        ge=1, description="initial over final learning rate, for schedule: linear"
+    )
+    schedule_fraction: float = Field(
+        gt=0, le=1, description="share of all updates after which the final rate is reached"
+    )
+
+
+def normed_layers(network: Network, settings: NormSettings) -> tuple[str, ...]:
+    """Names of the layers that get a norm: all that feed a nonlinearity, less the exceptions."""
+    feeding = [network.layers[index] for index in _feeding(network.layers)]
+    names = [layer.name for layer in feeding if isinstance(layer, Linear | Convolution)]
+    if settings.first_layer == "raw":
+        names = names[1:]
+    if network.role == "critic" and not settings.critic_norm_last_hidden:
+        names = names[:-1]
+    return tuple(names)
+
+
+def insert_norms(network: Network, settings: NormSettings, affine: bool) -> Network:
+    """The network with a norm right behind each of its `normed_layers`, which lose their biases."""
+    names = normed_layers(network, settings)
+    layers: list[Layer] = []
+    for layer, shape in zip(network.layers, network.output_shapes(), strict=True):
+        if isinstance(layer, Linear | Convolution) and layer.name in names:
+            layers.append(replace(layer, bias=False))
+            layers.append(Norm(f"{layer.name}_norm", settings.norm, shape, affine, settings.eps))
+        else:
+            layers.append(layer)
+    return replace(network, layers=tuple(layers))
+
+
+def _feeding(layers: tuple[Layer, ...]) -> list[int]:
+    """Positions of the layers whose output reaches an activation with at most a reshape between."""
+    found = []
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Activation):
+            before = index - 1
+            while before >= 0 and isinstance(layers[before], Flatten):
+                before -= 1
+            if before >= 0:
+                found.append(before)
+    return found
+
+
+class Projection:
+    """Rescales tensors of a parameter group to the norms that they had when this was built.
+
+    Each tensor of each network in the stack [S * copies] has a norm of its own, over all its elements.
+    A network whose norm is 0 or not finite is left as it is. `tensors` are tuples of names of leaves;
+    the leaves of one tuple are rescaled by one factor, from their joint norm.
+    """
+
+    def __init__(self, parameters: FlatParameters, tensors: Iterable[tuple[str, ...]]) -> None:
+        self.names = tuple(tensors)
+        self.leaves = [[parameters.leaves[name].detach() for name in names] for names in self.names]
+        self.copies = parameters.network.copies
+        self.radius = self.norms()
+        self.growth = torch.ones_like(self.radius)
+
+    def norms(self) -> Tensor:
+        """Present norms [tensors, S * copies]."""
+        rows = [
+            torch.stack([torch.linalg.vector_norm(leaf.flatten(1), dim=1) for leaf in leaves])
+            for leaves in self.leaves
+        ]
+        return torch.stack([row[0] if len(row) == 1 else row.norm(dim=0) for row in rows])
+
+    def project(self) -> None:
+        """Rescale in place; `growth` then holds the norms before it, as multiples of the radii."""
+        norms = self.norms()
+        self.growth = norms / self.radius
+        usable = (norms > 0) & (norms < torch.inf)
+        factors = torch.where(usable, self.radius / norms, 1.0)
+        for leaves, factor in zip(self.leaves, factors, strict=True):
+            for leaf in leaves:
+                leaf.mul_(factor.view(-1, *(1,) * (leaf.dim() - 1)))
+
+    def per_seed(self, figures: Tensor) -> Tensor:
+        """Figures [tensors, S * copies] with a leading seed axis, [S, tensors, copies]."""
+        return figures.view(len(self.names), -1, self.copies).transpose(0, 1)
+
+    def state(self) -> State:
+        return {"radius": self.per_seed(self.radius), "growth": self.per_seed(self.growth)}
+
+    def load_state(self, state: State) -> None:
+        for name in ("radius", "growth"):
+            saved = torch.as_tensor(state[name]).transpose(0, 1)
+            getattr(self, name).copy_(saved.reshape(self.radius.shape))
+
+    def diagnostics(self) -> dict[str, np.ndarray]:
+        """Norm before the latest projection over the radius, by tensor, largest of the copies."""
+        growth = self.per_seed(self.growth).amax(2).double().cpu().numpy()
+        return {"+".join(names): growth[:, index] for index, names in enumerate(self.names)}
+
+
+class NaP(Plugin):
+    """Norms before nonlinearities, projection of the normed weights, learning-rate schedule.
+
+    The projection runs after each optimiser step, before targets are updated, in place; optimiser
+    moments are untouched. Output layers are never projected: they are not scale-invariant.
+    """
+
+    VERSION = 1
+    kind = "nap"
+    Settings = NaPSettings
+
+    def __init__(self, settings: NaPSettings) -> None:
+        super().__init__(settings)
+        self.settings = settings
+        self.projections: dict[str, Projection] = {}
+        self.joint: dict[str, Projection] = {}
+        self.learning_rates: dict[str, float] = {}
+
+    def change_network(self, network: Network) -> Network:
+        """Raises ValueError for affine: joint with another activation than ReLU (App. D)."""
+        s = self.settings
+        kinds = {layer.kind for layer in network.layers if isinstance(layer, Activation)}
+        if s.affine == "joint" and kinds - {"relu"}:
+            raise ValueError(
+                f"network {network.name!r} has activations {sorted(kinds)}: affine: joint keeps "
+                "the function of ReLU networks only; take free, decay or none"
+            )
+        return insert_norms(network, s, affine=s.affine != "none")
+
+    def attach(self, agent: Agent, total_updates: int) -> None:
+        self.total_updates = total_updates
+        for name, group in agent.groups.items():
+            self.learning_rates[name] = group.optimiser.learning_rate
+            weights = weights_before_norms(group.network)
+            self.projections[name] = Projection(group.parameters, [(w,) for w in weights])
+            if self.settings.affine == "joint":
+                pairs = joint_affines(group.network)
+                self.joint[name] = Projection(group.parameters, pairs)
+            group.after_step.append(self.after_step)
+
+    def after_step(self, group: ParameterGroup) -> None:
+        """Hook of every group: decay of the affine parameters, then projection."""
+        s = self.settings
+        if s.affine == "decay":
+            for part in group.network.parameter_slices():
+                if part.kind in ("gain", "offset"):
+                    leaf = group.parameters.leaves[part.name].detach()
+                    leaf.mul_(1.0 - s.affine_decay)
+                    if part.kind == "gain":
+                        leaf.add_(s.affine_decay)
+        if group.steps % s.interval == 0:
+            if self.projections[group.name].names:
+                self.projections[group.name].project()
+            if s.affine == "joint" and self.joint[group.name].names:
+                self.joint[group.name].project()
+
+    def after_update(self, agent: Agent) -> None:
+        """Sets the learning rate of the next update."""
+        s = self.settings
+        if s.schedule == "linear":
+            progress = min(1.0, agent.updates / (s.schedule_fraction * self.total_updates))
+            factor = 1.0 - progress * (1.0 - 1.0 / s.schedule_ratio)
+            for name, group in agent.groups.items():
+                group.optimiser.learning_rate = self.learning_rates[name] * factor
+
+    def state(self) -> State:
+        """Radii, latest growth and the initial learning rates."""
+        state: State = {}
+        for name, projection in self.projections.items():
+            seeds = projection.radius.shape[1] // projection.copies
+            state[f"learning_rate/{name}"] = np.full(seeds, self.learning_rates[name])
+            for part, projections in (("weights", self.projections), ("affine", self.joint)):
+                if name in projections:
+                    saved = projections[name].state()
+                    state |= {f"{part}/{name}/{key}": value for key, value in saved.items()}
+        return state
+
+    def load_state(self, state: State) -> None:
+        for name in self.projections:
+            self.learning_rates[name] = float(state[f"learning_rate/{name}"][0])
+            for part, projections in (("weights", self.projections), ("affine", self.joint)):
+                if name in projections:
+                    keys = ("radius", "growth")
+                    projections[name].load_state({k: state[f"{part}/{name}/{k}"] for k in keys})
+
+    def diagnostics(self) -> dict[str, np.ndarray]:
+        """Norm before the latest projection over the kept one, by group and tensor."""
+        return {
+            f"growth/{name}/{tensor}": value
+            for name, projection in self.projections.items()
+            for tensor, value in projection.diagnostics().items()
+        }
+
+
+def weights_before_norms(network: Network) -> list[str]:
+    """Names of the weights that NaP projects: those of layers whose output goes into a norm."""
+    parts = network.parameter_slices()
+    return [part.name for part in parts if part.kind == "weight" and part.followed_by_norm]
+
+
+def joint_affines(network: Network) -> list[tuple[str, ...]]:
+    """Gain and offset of each norm whose output a normed layer takes in.
+
+    Of those the joint scale is free; the last one feeds a layer that is not scale-invariant. Their
+    initial joint norm is the root of the number of units.
+    """
+    names: list[tuple[str, ...]] = []
+    waiting: Norm | None = None
+    parts = network.parameter_slices()
+    for layer in network.layers:
+        if isinstance(layer, Norm):
+            waiting = layer if layer.affine else None
+        elif isinstance(layer, Linear | Convolution) and waiting is not None:
+            if any(part.followed_by_norm for part in parts if part.layer == layer.name):
+                names.append((f"{waiting.name}.gain", f"{waiting.name}.offset"))
+            waiting = None
+    return names
+
+
+def coverage_faults(
+    network: Network, projected: Collection[str], critic_norm_last_hidden: bool = False
+) -> list[str]:
+    """What is wrong with a network under NaP, in words; empty if nothing is.
+
+    `projected` names the tensors that are projected. Every nonlinearity that parameters feed must have
+    a norm right before it (a critic's last may lack it), normed layers have no bias, the projected
+    tensors are the normed layers' weights: all of them, and no other, above all no output layer.
+    """
+    faults = []
+    feeding = _feeding(network.layers)
+    for index in feeding:
+        layer = network.layers[index]
+        last_of_critic = network.role == "critic" and index == feeding[-1]
+        if isinstance(layer, Linear | Convolution) and not (
+            last_of_critic and not critic_norm_last_hidden
+        ):
+            faults.append(f"{layer.name} feeds a nonlinearity without a norm")
+    normed = weights_before_norms(network)
+    for part in network.parameter_slices():
+        if part.kind == "bias" and part.followed_by_norm:
+            faults.append(f"{part.layer} has a bias before its norm")
+        if part.name in projected and part.name not in normed:
+            faults.append(f"{part.name} is projected without a norm behind it")
+        if part.name in normed and part.name not in projected:
+            faults.append(f"{part.name} feeds a norm and is not projected")
+    return faults
+
+
+def projection_faults(
+    network: Network,
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    inputs: Tensor,
+    tolerance: float = 1e-5,
+) -> list[str]:
+    """What a projection did that it must not do, in words: change the network's function.
+
+    `before` and `after` are the network's parameters around one projection, `inputs` [N, B, ...].
+    """
+    faults = []
+    with torch.no_grad():
+        reference = network.forward(before, inputs)
+        error = (network.forward(after, inputs) - reference).norm() / reference.norm()
+    if not float(error) <= tolerance:
+        faults.append(f"projection changes the function of {network.name} by {float(error):.2g}")
+    return faults

@@ -1,0 +1,205 @@
+"""The recent path of one seed's parameters: a ring of snapshots and their Gram matrix.
+
+Snapshots are held as increments against the snapshot before. A Gram matrix of raw snapshots in
+float32 is useless when the path is short against the norm of the parameters (its rounding scales
+with the norm, not with the path); the inner products of increments round relative to the
+increments, and every sum over them is done in float64. A product with the Gram matrix X X' of the n
+snapshots x_i = x_n - sum_{j>i} e_j is
+
+    X X' v = (|x_n|^2 s - q'c) 1 - T (q s - H c),   s = sum v,   c_j = sum_{i<j} v_i,
+
+with H the inner products of increments, q their products with the newest snapshot, and T sums over
+later entries. X X' itself is never formed, and a new snapshot costs one row of H.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from suite.plugins.eigenpairs import leading_eigenpairs
+
+Centre = Literal["none", "mean", "first"]
+BLOCK = 256  # rows whose inner products are taken at once: bounds the working memory
+
+
+@dataclass(frozen=True)
+class Move:
+    """A change of the newest snapshot: `vector` [m]; `kept_energy`, the share that trimming keeps."""
+
+    vector: Tensor
+    kept_energy: float
+
+
+class PathWindow:
+    """The newest `capacity` snapshots of one path, oldest first.
+
+    `increments` [capacity, m] is the memory to use, float32 or float64. `segments` are the column
+    ranges that are decomposed apart: one for the whole vector, one per layer for the layer-wise
+    variant.
+    """
+
+    def __init__(self, increments: Tensor, segments: Sequence[slice]) -> None:
+        self.capacity, size = increments.shape
+        self.increments = increments
+        self.segments = tuple(segments)
+        wide = {"dtype": torch.float64, "device": increments.device}
+        self.products = torch.zeros(len(segments), self.capacity, self.capacity, **wide)  # type: ignore[call-overload]
+        self.along = torch.zeros(len(segments), self.capacity, **wide)  # type: ignore[call-overload]
+        self.newest = increments.new_zeros(size)
+        self.count = 0
+        self.oldest = 0
+        self.pending = 0
+
+    def append(self, row: Tensor) -> None:
+        """Store a copy of `row` [m] as the newest snapshot; a full window drops its oldest."""
+        if self.count == self.capacity:
+            self.oldest = (self.oldest + 1) % self.capacity
+        else:
+            self.count += 1
+        slot = (self.oldest + self.count - 1) % self.capacity
+        torch.sub(row, self.newest, out=self.increments[slot])
+        self.newest.copy_(row)
+        self.pending = min(self.pending + 1, self.count)
+
+    def replace_newest(self, row: Tensor) -> None:
+        """Put a copy of `row` [m] in the place of the newest snapshot."""
+        slot = (self.oldest + self.count - 1) % self.capacity
+        self.increments[slot] += row - self.newest
+        self.newest.copy_(row)
+        self.pending = max(self.pending, 1)
+
+    def clear(self) -> None:
+        """Forget every snapshot."""
+        self.count = self.oldest = self.pending = 0
+
+    def rows(self) -> Tensor:
+        """The snapshots [n, m], oldest first, rebuilt from the newest one to within rounding."""
+        increments = torch.roll(self.increments[: self.count], -self.oldest, 0).double()
+        later = increments.sum(0) - increments.cumsum(0)
+        return (self.newest.double() - later).to(self.increments.dtype)
+
+    def combination(self, weights: Tensor, segment: slice = slice(None)) -> Tensor:
+        """The weighted sum [m] of the snapshots for weights [n] in float64, oldest first."""
+        earlier = torch.roll(weights.cumsum(0) - weights, self.oldest)
+        dtype = self.increments.dtype
+        drawn_back = earlier.to(dtype) @ self.increments[: self.count, segment]
+        return self.newest[segment] * weights.sum().to(dtype) - drawn_back
+
+    def trim_and_boost(
+        self,
+        trim_rank: int | None,
+        boost_rank: int,
+        boost: float,
+        centre: Centre = "none",
+    ) -> Move | None:
+        """How PPTB changes the newest snapshot (PPTB paper Alg. 1), or None if it does not.
+
+        With the SVD of the n snapshots, the newest one is replaced by its projection on the
+        `trim_rank` leading right singular directions (None keeps it whole) plus `boost` times the
+        projection of (newest - oldest) on the `boost_rank` leading ones. `centre` subtracts the
+        mean or the first snapshot before the SVD and adds it back. None is returned for a window
+        with non-finite rows too.
+        """
+        trims = trim_rank is not None and trim_rank < self.count
+        boosts = boost_rank > 0 and boost != 0.0
+        if self.count < 2 or not (trims or boosts):
+            return None
+        self._include_pending()
+        if not bool(torch.isfinite(self.along[:, : self.count]).all()):
+            return None
+        vector = torch.empty_like(self.newest)
+        kept = total = 0.0
+        for index, segment in enumerate(self.segments):
+            gram = _Gram(self, index, centre)
+            rank = max(
+                trim_rank if trims and trim_rank is not None else 0, boost_rank if boosts else 0
+            )
+            rank = min(rank, self.count)
+            values, directions = leading_eigenpairs(
+                gram.multiply, self.count, rank, self.products.device
+            )
+            weights = torch.zeros(self.count, dtype=torch.float64, device=values.device)
+            newest = torch.zeros_like(weights)
+            newest[-1] = 1.0
+            energy = float(gram.multiply(newest.unsqueeze(0))[0, -1])
+            total += energy
+            if trims and trim_rank is not None:
+                coordinates = directions[:trim_rank, -1]
+                weights += coordinates @ directions[:trim_rank] - newest
+                kept += float(values[:trim_rank] @ coordinates.square())
+            else:
+                kept += energy
+            if boosts:
+                leading = directions[:boost_rank]
+                weights += boost * (leading[:, -1] - leading[:, 0]) @ leading
+            uncentred = gram.uncentre(weights.unsqueeze(0)).squeeze(0)
+            vector[segment] = self.combination(uncentred, segment)
+        return Move(vector, kept / total if total > 0.0 else 1.0)
+
+    def _include_pending(self) -> None:
+        """Bring the inner products up to date with the snapshots stored since the last call."""
+        first = (self.oldest + self.count - self.pending) % self.capacity
+        wrapped = max(0, first + self.pending - self.capacity)
+        slots = [*range(first, first + self.pending - wrapped, BLOCK)]
+        blocks = [slice(lo, min(lo + BLOCK, first + self.pending - wrapped)) for lo in slots]
+        blocks += [slice(lo, min(lo + BLOCK, wrapped)) for lo in range(0, wrapped, BLOCK)]
+        held = slice(0, self.count)
+        for index, segment in enumerate(self.segments):
+            products = self.products[index]
+            for block in blocks:
+                rows = self.increments[block, segment]
+                fresh = (rows @ self.increments[held, segment].T).double()
+                products[block, held] = fresh
+                products[held, block] = fresh.T
+                own = products[block, block]
+                products[block, block] = (own + own.T) / 2
+            newest = self.newest[segment].double()
+            for block in blocks:
+                self.along[index, held] += products[held, block].sum(1)
+            for block in blocks:
+                for lo in range(block.start, block.stop, 16):  # few rows at once: they are widened
+                    few = slice(lo, min(lo + 16, block.stop))
+                    self.along[index, few] = self.increments[few, segment].double() @ newest
+        self.pending = 0
+
+
+class _Gram:
+    """The Gram matrix of a window's (centred) snapshots in one segment, as an operator."""
+
+    def __init__(self, window: PathWindow, index: int, centre: Centre) -> None:
+        held = slice(0, window.count)
+        self.centre = centre
+        self.oldest = window.oldest
+        self.products = window.products[index, held, held]
+        self.along = torch.roll(window.along[index, held], -window.oldest)
+        newest = window.newest[window.segments[index]].double()
+        self.energy = newest @ newest
+
+    def multiply(self, weights: Tensor) -> Tensor:
+        """Rows of weights times the Gram matrix: float64 [c, n] -> [c, n]."""
+        weights = self.uncentre(weights)
+        running = weights.cumsum(1)
+        total = running[:, -1:]
+        earlier = running - weights
+        crossed = torch.roll(torch.roll(earlier, self.oldest, 1) @ self.products, -self.oldest, 1)
+        behind = self.along * total - crossed
+        later = behind.sum(1, keepdim=True) - behind.cumsum(1)
+        product = self.energy * total - (earlier @ self.along).unsqueeze(1) - later
+        if self.centre == "mean":
+            return product - product.mean(1, keepdim=True)
+        if self.centre == "first":
+            return product - product[:, :1]
+        return product
+
+    def uncentre(self, weights: Tensor) -> Tensor:
+        """Weights [c, n] of the snapshots for the vectors that `weights` make of centred ones."""
+        if self.centre == "mean":
+            return weights - weights.mean(1, keepdim=True)
+        if self.centre == "first":
+            return torch.cat((weights[:, :1] - weights.sum(1, keepdim=True), weights[:, 1:]), 1)
+        return weights
