@@ -1,4 +1,4 @@
-"""Normalize-and-Project (Lyle et al., NeurIPS 2024): norms before nonlinearities, weights on a sphere.
+"""Normalize-and-Project (Lyle et al., NeurIPS 2024): norm layers, and weights of fixed norm.
 
 No code was released with the paper. The projection keeps each tensor's own initial Frobenius norm
 (Sec. 3.3), the affine treatments are those of App. D, and critics of continuous control have no
@@ -31,8 +31,7 @@ class NormSettings(PluginSettings):
         description="raw: the first layer keeps its bias, gets no norm and is not projected"
     )
     critic_norm_last_hidden: bool = Field(
-        description="norm after a critic's last hidden layer too; the paper leaves it out (App.
-        E.1)"
+        description="norm a critic's last hidden layer too; the paper does not (App. E.1)"
     )
 
 
@@ -98,9 +97,9 @@ def _feeding(layers: tuple[Layer, ...]) -> list[int]:
 class Projection:
     """Rescales tensors of a parameter group to the norms that they had when this was built.
 
-    Each tensor of each network in the stack [S * copies] has a norm of its own, over all its elements.
-    A network whose norm is 0 or not finite is left as it is. `tensors` are tuples of names of leaves;
-    the leaves of one tuple are rescaled by one factor, from their joint norm.
+    Each tensor of each network in the stack [S * copies] has a norm of its own, over all its
+    elements. A network whose norm is 0 or not finite is left as it is. `tensors` are tuples of
+    names of leaves; the leaves of one tuple are rescaled by one factor, from their joint norm.
     """
 
     def __init__(self, parameters: FlatParameters, tensors: Iterable[tuple[str, ...]]) -> None:
@@ -270,9 +269,9 @@ def coverage_faults(
 ) -> list[str]:
     """What is wrong with a network under NaP, in words; empty if nothing is.
 
-    `projected` names the tensors that are projected. Every nonlinearity that parameters feed must have
-    a norm right before it (a critic's last may lack it), normed layers have no bias, the projected
-    tensors are the normed layers' weights: all of them, and no other, above all no output layer.
+    `projected` names the tensors that are projected. Every nonlinearity that parameters feed must
+    have a norm right before it (a critic's last may lack it), normed layers have no bias, the
+    projected tensors are the normed layers' weights: all of them, and above all no output layer.
     """
     faults = []
     feeding = _feeding(network.layers)

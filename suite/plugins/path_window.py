@@ -29,7 +29,7 @@ BLOCK = 256  # rows whose inner products are taken at once: bounds the working m
 
 @dataclass(frozen=True)
 class Move:
-    """A change of the newest snapshot: `vector` [m]; `kept_energy`, the share that trimming keeps."""
+    """A change of the newest snapshot, `vector` [m], and the share of its energy that is kept."""
 
     vector: Tensor
     kept_energy: float

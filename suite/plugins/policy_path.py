@@ -23,8 +23,8 @@ class PathSettings(PluginSettings):
         gt=0, description="t_p, in `unit`: how often the policy is changed; a multiple of t_s"
     )
     unit: Literal["policy_updates", "learn_calls"] = Field(
-        description="what the intervals count: optimiser steps of the policy, or learn calls of the
-        " "agent (with one learn call per environment step: environment steps after warm-up)"
+        description="what the intervals count: optimiser steps of the policy, or learn calls of "
+        "the agent (with one learn call per environment step: environment steps after warm-up)"
     )
 
     @model_validator(mode="after")

@@ -32,8 +32,8 @@ class PPTBSettings(PathSettings):
         ge=0, description="p_b: share of the window's displacement added"
     )
     buffer_after: Literal["keep", "clear", "replace_last", "append_result"] = Field(
-        description="what becomes of the snapshots: kept as they are, dropped, or the changed policy
-        " "put in the newest one's place or behind it"
+        description="what becomes of the snapshots: kept as they are, dropped, or the changed "
+        "policy put in the newest one's place or behind it"
     )
     centre: Literal["none", "mean", "first"] = Field(
         description="snapshot subtracted before the decomposition and added back after it"
