@@ -11,6 +11,7 @@ alignment, and no product with one column runs alone, because a stack of one tak
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -141,6 +142,14 @@ class Network:
         count = self.parameter_slices()[-1].stop
         return -(-count // ALIGNMENT) * ALIGNMENT
 
+    @cached_property
+    def _batch_multiple(self) -> int:
+        """Batches of a multiple of this size fill whole 64-byte blocks at every layer's input; a
+        product of one row, like one of one column, would take another kernel."""
+        shapes = (self.input_shape, *self.output_shapes())
+        sizes = [math.prod(shape) for shape in shapes[:-1]]
+        return max(2, *(ALIGNMENT // math.gcd(ALIGNMENT, size) for size in sizes))
+
     def forward(
         self,
         parameters: Mapping[str, Tensor],
@@ -153,9 +162,9 @@ class Network:
         as "<layer>_activation", where layer is the Linear or Convolution that feeds it.
         """
         batch = x.shape[1]
-        if batch % ALIGNMENT:
+        if batch % self._batch_multiple:
             # Repeated rows keep every network's inputs on the same alignment.
-            spare = x[:, :1].expand(-1, -batch % ALIGNMENT, *x.shape[2:])
+            spare = x[:, :1].expand(-1, -batch % self._batch_multiple, *x.shape[2:])
             x = torch.cat((x, spare), dim=1)
         feeding = ""
         for layer in self.layers:
