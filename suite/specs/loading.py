@@ -4,7 +4,6 @@ All that can be known to be wrong before training is found here and raised toget
 `SpecError`, with file and line.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -436,17 +435,25 @@ class _Loading:
 
     def _plugins_fit(self, group: Node, agent: AgentSpec, plugins: list[PluginSpec]) -> bool:
         before = len(self.problems)
-        for plugin in plugins:
-            kind = registry.PLUGINS[plugin.kind]
-            settings = kind.Settings.model_validate_json(json.dumps(plugin.settings))
-            reason = kind.refuses(settings, agent.kind)
+        for i, plugin in enumerate(plugins):
+            place = next(_find(group.at(("plugins",)), plugin.name))
+            reason = registry.refusal(plugin.kind, plugin.settings, agent.kind)
             if reason is not None:
                 self.wrong(
-                    next(_find(group.at(("plugins",)), plugin.name)),
+                    place,
                     f"plug-in {plugin.name!r} can't go with agent {agent.name!r}: {reason}",
                     "plug-ins that fit the agent",
                     "remove it from this group",
                 )
+            for other in plugins[:i]:
+                if {plugin.kind, other.kind} in registry.EXCLUSIVE or plugin.kind == other.kind:
+                    self.wrong(
+                        place,
+                        f"plug-in {plugin.name!r} can't go with plug-in {other.name!r}: both "
+                        "do the same to the network or its weights",
+                        "one of them",
+                        "remove one from this list",
+                    )
         return len(self.problems) == before
 
     def _budget_is_enough(

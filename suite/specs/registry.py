@@ -23,7 +23,27 @@ AGENTS: dict[str, AgentClass] = {
     "dead_unit_walk": DeadUnitWalk,
 }
 
-__all__ = ["AGENTS", "ENVIRONMENTS", "PLUGINS", "PROBES", "VERSIONS", "AgentClass", "Environment"]
+__all__ = [
+    "AGENTS",
+    "ENVIRONMENTS",
+    "EXCLUSIVE",
+    "PLUGINS",
+    "PROBES",
+    "VERSIONS",
+    "AgentClass",
+    "Environment",
+]
+
+# Kinds of plug-ins that can't be in one list: both insert the same norm layers.
+EXCLUSIVE = ({"nap", "norm"},)
+
+
+def refusal(plugin_kind: str, settings: dict[str, Any], agent_kind: str) -> str | None:
+    """Why a plug-in with these settings can't go with an agent; None if it can."""
+    if AGENTS[agent_kind].loop == "simulation":
+        return "a simulation has no network"
+    plugin = PLUGINS[plugin_kind]
+    return plugin.refuses(plugin.Settings.model_validate(settings), agent_kind)
 
 
 @dataclass(frozen=True)
