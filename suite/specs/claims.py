@@ -111,8 +111,8 @@ class Claim(Spec):
 def _aligned(treatment: tuple[str, ...], control: tuple[str, ...]) -> None:
     if len(treatment) != len(control):
         raise ValueError(
-            f"treatment names {len(treatment)} cells and control {len(control)}: give one control "
-            "for each treatment, in the same order of tasks"
+            f"treatment names {len(treatment)} cells and what it is held against {len(control)}: "
+            "give one for each treatment, in the same order of tasks"
         )
     for left, right in zip(treatment, control, strict=True):
         if left.split("--")[0] != right.split("--")[0]:
@@ -120,7 +120,11 @@ def _aligned(treatment: tuple[str, ...], control: tuple[str, ...]) -> None:
 
 
 class DifferenceClaim(Claim):
-    """Treatment minus control lies beyond a margin, over tasks."""
+    """Treatment minus control lies beyond a margin, over tasks.
+
+    With `reference`, each task's figures are in units of what the reference cell gains over random
+    play, (x - random) / (reference - random) (PPTB paper, aggregates; human-normalised scores).
+    """
 
     kind: Literal["difference"]
     figure: Figure
@@ -133,10 +137,13 @@ class DifferenceClaim(Claim):
         default=None, description="contradicted beyond this value; None: the margin"
     )
     aggregate: Literal["mean", "iqm"] = "mean"
+    reference: tuple[CellId, ...] = Field(default=(), description="one cell per task, or none")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _aligned(self.treatment, self.control)
+        if self.reference:
+            _aligned(self.treatment, self.reference)
         if self.falsifier is not None:
             wrong = (
                 self.falsifier > self.margin
@@ -148,7 +155,7 @@ class DifferenceClaim(Claim):
         return self
 
     def compared(self) -> tuple[str, ...]:
-        return self.treatment + self.control
+        return self.treatment + self.control + self.reference
 
 
 class RatioClaim(Claim):

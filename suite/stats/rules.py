@@ -105,9 +105,13 @@ def _difference(claim: DifferenceClaim, runs: RunsByCell) -> Bounds:
     """Supported beyond the margin, contradicted beyond the falsifier (by default the margin).
 
     Mean over tasks of the difference of means, or IQM over tasks and seeds. Paired claims
-    compare the seeds that both sides have.
+    compare the seeds that both sides have. The units of a reference are taken as known.
     """
     upper, lower = _sides(claim, runs, claim.treatment, claim.control)
+    if claim.reference:
+        units = [_unit(claim, runs, cell) for cell in claim.reference]
+        upper = [x / unit for x, unit in zip(upper, units, strict=True)]
+        lower = [x / unit for x, unit in zip(lower, units, strict=True)]
     aggregate = mean_difference if claim.aggregate == "mean" else iqm_difference
     interval = aggregate(upper, lower, paired=claim.paired)
     falsifier = claim.margin if claim.falsifier is None else claim.falsifier
@@ -244,7 +248,9 @@ def statistic(claim: ClaimSpec) -> str:
     match claim:
         case DifferenceClaim():
             how = "paired" if claim.paired else "unpaired"
-            return f"{claim.aggregate} {how} difference of {figure_name(claim.figure)}"
+            units = " in units of the reference" if claim.reference else ""
+            name = "IQM of the" if claim.aggregate == "iqm" else "mean"
+            return f"{name} {how} difference of {figure_name(claim.figure)}{units}"
         case RatioClaim():
             over = " above random play" if claim.baseline == "random" else ""
             return f"mean ratio of {figure_name(claim.figure)}{over}"
@@ -290,6 +296,15 @@ def _with_common_seeds(runs: RunsByCell, cells: Sequence[str]) -> list[list[Run]
     if len(common) < 2:
         raise UnsettledError(f"{' and '.join(cells)} have fewer than two seeds in common")
     return [[run for run in runs[cell] if run.seed in common] for cell in cells]
+
+
+def _unit(claim: DifferenceClaim, runs: RunsByCell, cell: str) -> float:
+    """What the cell gains over random play on average."""
+    mean = float(values_of(claim, runs[cell]).mean())
+    gain = mean - _random_return(runs, cell)
+    if gain <= 0:
+        raise UnsettledError(f"{cell} does no better than random play ({mean:.4g}): no unit")
+    return gain
 
 
 def _random_return(runs: RunsByCell, cell: str) -> float:

@@ -2,9 +2,10 @@
 
 Common to claims of all kinds (the rule of each kind is in `suite.stats.rules`):
 
-- Runs of different scales never mix. A claim is judged at the largest scale at which every cell
-  that it names has its minimum of usable seeds, else at the largest at which it has any run.
-- **not run**: a cell that the claim names has no run in any state at that scale.
+- Runs of different scales never mix. A claim is judged at the largest scale at which its cells
+  have their minimum of usable seeds, else at the largest at which any of them has a run.
+- **not run**: a cell that the claim names has no run in any state at that scale. Below
+  `settled_at`, a claim that averages over tasks is looked at on the tasks that have runs.
 - **inconclusive** without a comparison: too few usable seeds, a figure that a run lacks, or a
   diverged seed that the claim gives no figure for.
 - **supported**: every comparison supports. An interval has 95 %, so without an effect a claim is
@@ -19,13 +20,13 @@ Common to claims of all kinds (the rule of each kind is in `suite.stats.rules`):
 A verdict depends on the claim and the set of runs, not on their order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from suite.specs.claims import ClaimSpec, Null
+from suite.specs.claims import ClaimSpec, DifferenceClaim, Null, RatioClaim
 from suite.specs.models import SCALES, Scale, Spec
 from suite.stats.intervals import NoIntervalError
 from suite.stats.rules import Bounds, UnsettledError, compare, statistic, values_of
@@ -34,7 +35,14 @@ from suite.stats.runs import NoFigureError, Run
 VerdictState = Literal["supported", "contradicted", "inconclusive", "not run"]
 STATES: tuple[VerdictState, ...] = ("supported", "contradicted", "inconclusive", "not run")
 FlagKind = Literal[
-    "seeds missing", "failed", "diverged", "stale", "environment", "precondition", "scale below"
+    "tasks missing",
+    "seeds missing",
+    "failed",
+    "diverged",
+    "stale",
+    "environment",
+    "precondition",
+    "scale below",
 ]
 MANY_SEEDS = 1000
 
@@ -121,86 +129,126 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
     present = _present(claim, runs)
     stale = _stale(claim, runs)
     scale = _scale(claim, present)
-    if scale is None:
-        reason = "none of its cells has a run" + _told(stale)
-        return Verdict(
-            claim=claim.id,
-            state="not run",
-            reason=reason,
-            statistic=statistic(claim),
-            null=claim.null,
-            flags=tuple(stale),
-        )
-    evidence = _evidence(claim, [run for run in present if run.scale == scale], scale, plans)
-    evidence.flags += stale
     verdict = Verdict(
         claim=claim.id,
-        state="inconclusive",
-        reason="",
+        state="not run",
+        reason="none of its cells has a run" + _told(stale),
         statistic=statistic(claim),
         null=claim.null,
-        flags=tuple(evidence.flags),
-        scale=scale,
-        share_of_paper=_share_of_paper(claim, evidence, plans),
-        evidence=tuple(_cell_evidence(claim, cell, evidence) for cell in claim.compared()),
+        flags=tuple(stale),
     )
-    told = _told(evidence.flags)
-    here = {run.cell for run in present if run.scale == scale}
-    absent = [cell for cell in claim.cells() if cell not in here]
-    if absent:
-        reason = f"no run of {', '.join(absent)} at scale {scale}" + told
-        return verdict.model_copy(update={"state": "not run", "reason": reason})
+    if scale is None:
+        return verdict
+    here = [run for run in present if run.scale == scale]
+    cells = {run.cell for run in here}
+    absent = [cell for cell in claim.cells() if cell not in cells]
+    partial = _of_present_tasks(claim, cells) if _below(claim, scale) else None
+    evidence = _evidence(partial or claim, here, scale, plans)
+    if absent and partial is not None:
+        says = f"no run of {', '.join(absent)}"
+        evidence.flags.append(Flag(kind="tasks missing", says=says))
+    evidence.flags += stale
+    verdict = verdict.model_copy(
+        update={
+            "scale": scale,
+            "share_of_paper": _share_of_paper(partial or claim, evidence, plans),
+            "evidence": tuple(
+                _cell_evidence(claim, cell, evidence) for cell in (partial or claim).compared()
+            ),
+            "flags": tuple(evidence.flags),
+        }
+    )
+    if absent and partial is None:
+        reason = f"no run of {', '.join(absent)} at scale {scale}" + _told(evidence.flags)
+        return verdict.model_copy(update={"reason": reason})
+    verdict = _compared(partial or claim, verdict, evidence)
+    if _below(claim, scale):
+        verdict = _not_settled(claim, verdict)
+    reason = verdict.reason + _told(evidence.flags)
+    return verdict.model_copy(update={"reason": reason})
+
+
+def _compared(claim: ClaimSpec, verdict: Verdict, evidence: _Evidence) -> Verdict:
+    """The verdict if the scale were large enough."""
     try:
         _check_seeds(claim, evidence)
         bounds = compare(claim, evidence.runs)
         broken = _broken_precondition(claim, evidence)
     except (UnsettledError, NoFigureError, NoIntervalError) as error:
-        return verdict.model_copy(update={"reason": str(error) + told})
-    return _decide(claim, verdict, bounds, broken, told)
-
-
-def _decide(
-    claim: ClaimSpec, verdict: Verdict, bounds: Sequence[Bounds], broken: str | None, told: str
-) -> Verdict:
+        return verdict.model_copy(update={"state": "inconclusive", "reason": str(error)})
     deciding = next((b for b in bounds if b.contradicts), min(bounds, key=Bounds.slack))
     state: VerdictState = "inconclusive"
     reason = _seen(deciding, "does not clear")
-    flags = list(verdict.flags)
+    flags = verdict.flags
     if deciding.contradicts:
         state, reason = "contradicted", _seen(deciding, "lies on the other side of")
     elif all(bound.supports for bound in bounds):
         state, reason = "supported", _seen(deciding, "lies beyond")
-        if (
-            claim.null is not None
-            and claim.null.must_be_beaten
-            and not _beats(deciding, claim.null)
-        ):
+        null = claim.null
+        if null is not None and null.must_be_beaten and not _beats(deciding, null):
             state = "inconclusive"
-            reason += f", but not beyond the null, {claim.null.name}: {claim.null.value:g}"
+            reason += f", but not beyond the null, {null.name}: {null.value:g}"
     settling = _seeds_to_settle(bounds, verdict) if state == "inconclusive" else None
     if broken is not None:
-        flags.append(Flag(kind="precondition", says=broken))
+        flags += (Flag(kind="precondition", says=broken),)
         state, settling = "inconclusive", None
         reason = f"precondition not met: {broken}; seen nevertheless: {reason}"
-    if SCALES.index(verdict.scale or "smoke") < SCALES.index(claim.settled_at):
-        share = verdict.share_of_paper
-        reached = "" if share is None else f", {100 * share:.2g} % of the paper's budget"
-        flags.append(Flag(kind="scale below", says=f"ran at {verdict.scale}{reached}"))
-        needs = f" ({claim.needs})" if claim.needs else ""
-        state, settling = "inconclusive", None
-        reason = f"needs scale {claim.settled_at}{needs}; ran at {verdict.scale}{reached}: {reason}"
     return verdict.model_copy(
         update={
             "state": state,
-            "reason": reason + told,
+            "reason": reason,
             "observed": _rounded(deciding.interval.observed),
             "low": _rounded(deciding.interval.low),
             "high": _rounded(deciding.interval.high),
             "comparisons": tuple(_comparison(bound) for bound in bounds),
-            "flags": tuple(flags),
+            "flags": flags,
             "seeds_to_settle": settling,
         }
     )
+
+
+def _not_settled(claim: ClaimSpec, verdict: Verdict) -> Verdict:
+    """The verdict as it stands below the scale that settles the claim."""
+    share = verdict.share_of_paper
+    reached = "" if share is None else f", {100 * share:.2g} % of the paper's budget"
+    flag = Flag(kind="scale below", says=f"ran at {verdict.scale}{reached}")
+    needs = f" ({claim.needs})" if claim.needs else ""
+    reason = f"needs scale {claim.settled_at}{needs}; {flag.says}: {verdict.reason}"
+    return verdict.model_copy(
+        update={
+            "state": "inconclusive",
+            "reason": reason,
+            "flags": (*verdict.flags, flag),
+            "seeds_to_settle": None,
+        }
+    )
+
+
+def _below(claim: ClaimSpec, scale: Scale) -> bool:
+    return SCALES.index(scale) < SCALES.index(claim.settled_at)
+
+
+def _of_present_tasks(claim: ClaimSpec, cells: Collection[str]) -> ClaimSpec | None:
+    """The claim on those of its tasks that have runs; None when no task is complete.
+
+    Only claims that average over tasks have such parts.
+    """
+    if not isinstance(claim, DifferenceClaim | RatioClaim):
+        return claim if set(claim.cells()) <= set(cells) else None
+    sides = ["treatment", "control"]
+    if isinstance(claim, DifferenceClaim) and claim.reference:
+        sides.append("reference")
+    columns = [getattr(claim, side) for side in sides]
+    rows = [row for row in zip(*columns, strict=True) if all(cell in cells for cell in row)]
+    if not rows:
+        return None
+    kept: dict[str, object] = dict(zip(sides, zip(*rows, strict=True), strict=True))
+    kept["preconditions"] = tuple(
+        condition.model_copy(update={"where": where})
+        for condition in claim.preconditions
+        if (where := tuple(cell for cell in condition.where if cell in cells))
+    )
+    return claim.model_copy(update=kept)
 
 
 def _comparison(bound: Bounds) -> Comparison:
@@ -260,7 +308,8 @@ def _stale(claim: ClaimSpec, runs: Sequence[Run]) -> list[Flag]:
 def _scale(claim: ClaimSpec, runs: Sequence[Run]) -> Scale | None:
     for scale in reversed(SCALES):
         usable = [run.cell for run in runs if run.scale == scale and _usable(claim, run)]
-        if all(usable.count(cell) >= claim.minimum_seeds for cell in claim.cells()):
+        part = _of_present_tasks(claim, usable) if _below(claim, scale) else claim
+        if part and all(usable.count(cell) >= claim.minimum_seeds for cell in part.cells()):
             return scale
     return next((s for s in reversed(SCALES) if any(run.scale == s for run in runs)), None)
 

@@ -259,6 +259,41 @@ def test_the_largest_scale_with_enough_seeds_is_judged_and_scales_do_not_mix(mak
     assert (verdict.scale, verdict.state) == ("short", "contradicted")
 
 
+def test_below_its_scale_a_claim_is_looked_at_on_the_tasks_that_ran(make_cell) -> None:  # type: ignore[no-untyped-def]
+    others = ["game--agent--none", "game--agent--norm"]
+    sides = {"treatment": [B, others[1]], "control": [A, others[0]]}
+    runs = make_cell(A, LOW) + make_cell(B, HIGH)
+    # One side of the pair at the next scale is not enough to judge there.
+    runs += make_cell(A, LOW, scale="short")
+    verdict = judge(claim("difference", settled_at="paper", **sides), runs)
+    assert (verdict.state, verdict.scale) == ("inconclusive", "smoke")
+    assert verdict.observed == pytest.approx(np.mean(HIGH) - np.mean(LOW))
+    assert verdict.flags[0].kind == "tasks missing"
+    assert f"no run of {others[1]}, {others[0]}" in verdict.reason
+    # At the scale that settles it, a claim needs all its tasks.
+    assert judge(claim("difference", **sides), runs).state == "not run"
+
+
+def test_a_reference_gives_each_task_its_unit(make_run) -> None:  # type: ignore[no-untyped-def]
+    def task(cell: str, random: float, values: list[float]) -> list[Any]:
+        spec = {"task": {"environment": "Toy-v0", "random_return": random}, "budget": 1}
+        return [
+            make_run(cell, i, spec=spec, series={"return": [random, value]})
+            for i, value in enumerate(values)
+        ]
+
+    other = ["game--agent--none", "game--agent--norm"]
+    runs = task(A, 0.0, [10.0, 10.0, 10.0]) + task(B, 0.0, [15.0, 15.1, 14.9])
+    runs += task(other[0], -50.0, [50.0, 50.0, 50.0]) + task(other[1], -50.0, [60.0, 61.0, 59.0])
+    sides = {"treatment": [B, other[1]], "control": [A, other[0]], "reference": [A, other[0]]}
+    for aggregate, wanted in (("mean", 0.3), ("iqm", 0.3)):
+        spec = claim("difference", figure="final_return", aggregate=aggregate, **sides)
+        assert judge(spec, runs).observed == pytest.approx(wanted, abs=1e-9)
+    poor = task(A, 20.0, [10.0] * 3) + task(B, 20.0, [15.0] * 3)
+    verdict = judge(claim("difference", figure="final_return", reference=[A]), poor)
+    assert "does no better than random play" in verdict.reason
+
+
 def test_a_precondition_that_fails_leaves_the_claim_open(make_run) -> None:  # type: ignore[no-untyped-def]
     def runs(growth: float) -> list[Any]:
         return [
