@@ -1,0 +1,132 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from suite.stacked.layers import Activation, Convolution, Flatten, Linear, Network, Norm
+from suite.stacked.parameters import FlatParameters
+
+IMAGE = Network(
+    "q",
+    "q",
+    (
+        Convolution("conv1", 4, 16, 3),
+        Norm("conv1_norm", "layer", (8, 8, 16)),
+        Activation("relu"),
+        Convolution("conv2", 16, 8, 2, stride=2, bias=False),
+        Activation("tanh"),
+        Flatten(),
+        Linear("hidden1", 128, 32),
+        Norm("hidden1_norm", "rms", (32,)),
+        Activation("relu"),
+        Linear("output", 32, 6),
+    ),
+    (10, 10, 4),
+)
+
+
+def mlp(inputs: int, outputs: int, copies: int = 1) -> Network:
+    layers = (Linear("hidden1", inputs, 256), Activation("relu"), Linear("output", 256, outputs))
+    return Network("f", "critic", layers, (inputs,), copies)
+
+
+def test_the_forward_pass_is_that_of_pytorch():
+    parameters = FlatParameters.initialise(IMAGE, [5, 6], "q")
+    for part in parameters.slices:
+        if part.kind in ("gain", "offset"):
+            parameters.part(part).normal_(1.0, 0.3, generator=torch.Generator().manual_seed(1))
+    p = {name: leaf.detach()[1] for name, leaf in parameters.leaves.items()}
+    x = torch.rand(2, 5, 10, 10, 4, generator=torch.Generator().manual_seed(0))
+
+    y = F.conv2d(x[1].permute(0, 3, 1, 2), p["conv1.weight"], p["conv1.bias"][0])
+    y = y.permute(0, 2, 3, 1)
+    gain, offset = (p[f"conv1_norm.{kind}"].view(8, 8, 16) for kind in ("gain", "offset"))
+    y = torch.relu(F.layer_norm(y, (8, 8, 16), gain, offset))
+    y = F.conv2d(y.permute(0, 3, 1, 2), p["conv2.weight"], stride=2).permute(0, 2, 3, 1)
+    y = torch.tanh(y).reshape(5, 128) @ p["hidden1.weight"] + p["hidden1.bias"]
+    y = y / (y.square().mean(1, keepdim=True) + 1e-5).sqrt()
+    y = torch.relu(y * p["hidden1_norm.gain"] + p["hidden1_norm.offset"])
+    expected = y @ p["output.weight"] + p["output.bias"]
+
+    actual = IMAGE.forward(parameters.leaves, x)[1].detach()
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_trace_holds_every_layer_and_only_the_batch():
+    parameters = FlatParameters.initialise(IMAGE, [5], "q")
+    trace: dict[str, torch.Tensor] = {}
+    y = IMAGE.forward(parameters.leaves, torch.rand(1, 3, 10, 10, 4), trace)
+    assert list(trace) == [
+        *("conv1", "conv1_norm", "conv1_activation", "conv2", "conv2_activation"),
+        *("hidden1", "hidden1_norm", "hidden1_activation", "output"),
+    ]
+    assert trace["conv1_norm"].shape == (1, 3, 8, 8, 16)
+    assert trace["hidden1_activation"].min() >= 0 > trace["hidden1_norm"].min()
+    assert torch.equal(trace["output"], y)
+
+
+def outputs_and_gradients(network, seeds, batch):
+    """Values and gradients of `network` for inputs that depend on each seed alone."""
+    parameters = FlatParameters.initialise(network, seeds, "group")
+    copies = network.copies
+    rows = [
+        torch.rand(batch, *network.input_shape, generator=torch.Generator().manual_seed(seed))
+        for seed in seeds
+    ]
+    x = torch.stack(rows).repeat_interleave(copies, 0).requires_grad_()
+    y = network.forward(parameters.leaves, x)
+    weight = torch.linspace(-1, 1, y[0].numel()).view(y[0].shape)
+    leaves = list(parameters.leaves.values())
+    gradients = torch.autograd.grad((torch.tanh(y) * weight).sum(), [*leaves, x])
+    return [value.detach().unflatten(0, (len(seeds), copies)) for value in (y, *gradients)]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 10, 32, 100])
+@pytest.mark.parametrize(
+    "network",
+    [IMAGE, mlp(17, 6), mlp(3, 1), mlp(1, 1), mlp(23, 1, copies=2)],
+    ids=["image", "actor", "one-action", "one-input", "twins"],
+)
+def test_bits_do_not_depend_on_the_size_of_the_stack(network, batch):
+    whole = outputs_and_gradients(network, list(range(6)), batch)
+    for seeds in ([0], [4], [5], [1, 2], [5, 0], [2, 3, 5]):
+        for expected, actual in zip(
+            whole, outputs_and_gradients(network, seeds, batch), strict=True
+        ):
+            assert torch.equal(expected[seeds], actual)
+
+
+def test_gradients_can_be_differentiated_again():
+    network = mlp(3, 1)
+    parameters = FlatParameters.initialise(network, [0, 1], "group")
+    leaves = {name: leaf.detach().double() for name, leaf in parameters.leaves.items()}
+    x = torch.rand(2, 16, 3, dtype=torch.float64)
+
+    def loss(weight):
+        return network.forward(leaves | {"hidden1.weight": weight}, x).square().sum()
+
+    weight = leaves["hidden1.weight"].requires_grad_()
+    assert torch.autograd.gradgradcheck(loss, weight, fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((Linear("hidden1", 5, 2),), r"'hidden1' takes shape \(5,\), is given \(4,\)"),
+        ((Norm("n", "layer", (3,)),), r"norm 'n' is over \(3,\), is given \(4,\)"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused(layers, message):
+    with pytest.raises(ValueError, match=message):
+        Network("f", "critic", layers, (4,))
+
+
+def test_a_convolution_refuses_another_number_of_channels():
+    with pytest.raises(ValueError, match=r"'conv1' takes 4 channels .* given \(4, 10, 10\)"):
+        Network("q", "q", (Convolution("conv1", 4, 16, 3),), (4, 10, 10))
+
+
+def test_slices_say_what_a_norm_follows():
+    followed = {part.name: part.followed_by_norm for part in IMAGE.parameter_slices()}
+    assert [name for name, yes in followed.items() if yes] == [
+        *("conv1.weight", "conv1.bias", "hidden1.weight", "hidden1.bias"),
+    ]
