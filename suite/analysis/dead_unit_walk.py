@@ -7,9 +7,9 @@ coordinate is negative, because then nothing moves it:
     gradient, norm:  v += step grad_v z' relu(v / |v|)
     sign:            the sign of the same, as under RMSProp or Adam
 
-The paper prints max(v, 0) z for the first rule; the indicator is the derivative of the ReLU and gives
-the same under the sign. With `layer`, v is centred before it is divided by its norm, and dead units
-are counted after centring. Dimension, start and step size are not given in the paper.
+The paper prints max(v, 0) z for the first rule; the indicator is the derivative of the ReLU and
+gives the same under the sign. With `layer`, v is centred before it is divided by its norm, and dead
+units are counted after centring. Dimension, start and step size are not given in the paper.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The temporal SVD of a policy path, and how far parameters travel against how far they get.
 
-Definitions follow Tang et al. (NeurIPS 2024), Sec. 3. A path is an array of snapshots [n, m], oldest
-first; its SVD is not centred.
+Definitions follow Tang et al. (NeurIPS 2024), Sec. 3. A path is an array of snapshots [n, m],
+oldest first; its SVD is not centred.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ class Deaden(Plugin):
             for layer in _hidden_layers(group.network)[1:]:
                 active = (trace[f"{layer}_activation"] > 0).any(1)
                 killed = active[:, : self._killed(active.shape[1])]
-                revived.append(killed.view(-1, group.network.copies * killed.shape[1]))
+                revived.append(killed.reshape(-1, group.network.copies * killed.shape[1]))
         return {"revived_fraction": torch.cat(revived, 1).double().mean(1).cpu().numpy()}
 
     def _killed(self, units: int) -> int:

@@ -176,12 +176,14 @@ class NaP(Plugin):
 
     def attach(self, agent: Agent, total_updates: int) -> None:
         self.total_updates = total_updates
+        self.seeds = agent.groups[agent.policy].parameters.flat.shape[0]
         for name, group in agent.groups.items():
             self.learning_rates[name] = group.optimiser.learning_rate
             weights = weights_before_norms(group.network)
-            self.projections[name] = Projection(group.parameters, [(w,) for w in weights])
-            if self.settings.affine == "joint":
-                pairs = joint_affines(group.network)
+            if weights:
+                self.projections[name] = Projection(group.parameters, [(w,) for w in weights])
+            pairs = joint_affines(group.network)
+            if pairs and self.settings.affine == "joint":
                 self.joint[name] = Projection(group.parameters, pairs)
             group.after_step.append(self.after_step)
 
@@ -196,10 +198,9 @@ class NaP(Plugin):
                     if part.kind == "gain":
                         leaf.add_(s.affine_decay)
         if group.steps % s.interval == 0:
-            if self.projections[group.name].names:
-                self.projections[group.name].project()
-            if s.affine == "joint" and self.joint[group.name].names:
-                self.joint[group.name].project()
+            for projections in (self.projections, self.joint):
+                if group.name in projections:
+                    projections[group.name].project()
 
     def after_update(self, agent: Agent) -> None:
         """Sets the learning rate of the next update."""
@@ -213,9 +214,8 @@ class NaP(Plugin):
     def state(self) -> State:
         """Radii, latest growth and the initial learning rates."""
         state: State = {}
-        for name, projection in self.projections.items():
-            seeds = projection.radius.shape[1] // projection.copies
-            state[f"learning_rate/{name}"] = np.full(seeds, self.learning_rates[name])
+        for name, learning_rate in self.learning_rates.items():
+            state[f"learning_rate/{name}"] = np.full(self.seeds, learning_rate)
             for part, projections in (("weights", self.projections), ("affine", self.joint)):
                 if name in projections:
                     saved = projections[name].state()
@@ -223,7 +223,7 @@ class NaP(Plugin):
         return state
 
     def load_state(self, state: State) -> None:
-        for name in self.projections:
+        for name in self.learning_rates:
             self.learning_rates[name] = float(state[f"learning_rate/{name}"][0])
             for part, projections in (("weights", self.projections), ("affine", self.joint)):
                 if name in projections:

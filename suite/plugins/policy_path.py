@@ -83,7 +83,7 @@ class PolicyPathPlugin(Plugin):
 
     def after_update(self, agent: Agent) -> None:
         count = self._count(agent)
-        if count == self.seen:
+        if not self.windows or count == self.seen:
             return
         self.seen = count
         group = agent.groups[agent.policy]

@@ -58,6 +58,8 @@ class Plugin:
     @classmethod
     def refuses(cls, settings: BaseModel, agent_kind: str) -> str | None:
         """Why these settings can't go with an agent of this kind; None if they can."""
+        if agent_kind == "dead_unit_walk":
+            return f"the random-walk model has no network that {cls.kind} could act on"
         return None
 
     def change_network(self, network: Network) -> Network:
