@@ -13,8 +13,8 @@ import pytest
 from suite.envs.episodes import EpisodeEnvironment, episode_seed
 from suite.envs.make import make_environment
 from suite.envs.vector import StackedEnvironments
+from suite.specs.loading import load_project
 from suite.specs.models import TaskSpec
-from suite.specs.planning import load_project
 
 ROOT = Path(__file__).parents[2]
 TASKS = [task for task in load_project(ROOT).tasks.values() if task.family != "synthetic"]

@@ -1,0 +1,1 @@
+"""The engine: where shards run, inline, in local processes or on a Dask cluster."""

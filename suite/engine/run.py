@@ -1,0 +1,228 @@
+"""Training cells: from what is asked for to complete runs in the store."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from suite.engine.display import Display
+from suite.engine.shards import Shard, make_shards
+from suite.engine.work import Train, work
+from suite.specs.models import Cell
+from suite.store.atomic import StoreError, storing
+from suite.store.store import RunState, Store
+from suite.training.shard import train_shard
+
+# How long to leave a shard alone whose runs another process trains.
+BUSY_SECONDS = 2.0
+
+# numpy's linear algebra must not start threads beside the other workers'.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+class EngineError(Exception):
+    """The cluster cannot be reached or is gone; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How the runs asked for ended."""
+
+    states: dict[str, RunState]  # of every run, by key
+    trained: tuple[str, ...]  # keys of those that were not complete before
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Keys of runs that are not complete."""
+        return tuple(key for key, state in self.states.items() if not state.complete)
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    store: Store,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    checkpoint_seconds: float = 60.0,
+    console: Console | None = None,
+    device: str = "cpu",
+    train: Train = train_shard,
+) -> Summary:
+    """Train every run of `cells` that is not complete, from its checkpoint where it has one.
+
+    In this process with `jobs=1`, else in `jobs` local processes, or on the Dask cluster whose
+    scheduler has the address `scheduler` (`tcp://host:port`; `jobs` is not used then). All workers
+    share the store's folder. A shard that raises leaves its runs `failed` and the others go on; the
+    shard of a worker that dies goes on elsewhere from its checkpoints. Interrupted (Ctrl-C), runs
+    keep their last checkpoint.
+
+    Raises StoreError when the store cannot be written or read, EngineError when the cluster cannot
+    be reached.
+    """
+    left = _left(cells, store)
+    pending = tuple(run.key() for cell in left for run in cell.runs)
+    if left:
+        store = Store(store.root.resolve())
+        with storing("write", store.root):
+            store.root.mkdir(parents=True, exist_ok=True)
+        with Display(console or Console(), left, store) as display:
+            if scheduler is None and jobs == 1:
+                shards = make_shards(left, 1)
+                _train_here(shards, store, train, device, checkpoint_seconds, display)
+            else:
+                with _cluster(jobs, scheduler) as client:
+                    slots = jobs if scheduler is None else sum(client.nthreads().values())
+                    shards = make_shards(left, max(1, slots))
+                    arguments = (store.root, train, device, checkpoint_seconds)
+                    _train_on(client, shards, store, arguments, display)
+            display.ends()
+    states = {run.key(): store.state(run.key()) for cell in cells for run in cell.runs}
+    return Summary(states, pending)
+
+
+def _left(cells: Sequence[Cell], store: Store) -> list[Cell]:
+    """The cells with the runs that are not complete, each run once; cells without one left out."""
+    seen: set[str] = set()
+    left = []
+    for cell in cells:
+        runs = []
+        for run in cell.runs:
+            key = run.key()
+            if key not in seen and not store.state(key).complete:
+                runs.append(run)
+            seen.add(key)
+        if runs:
+            left.append(cell.model_copy(update={"runs": tuple(runs)}))
+    return left
+
+
+def _train_here(
+    shards: Sequence[Shard],
+    store: Store,
+    train: Train,
+    device: str,
+    checkpoint_seconds: float,
+    display: Display,
+) -> None:
+    queue = deque(shards)
+    while queue:
+        shard = queue.popleft()
+        busy = work(shard, store.root, train, device, checkpoint_seconds, display.update)
+        display.ends()
+        if busy:
+            display.note(busy)
+            queue.append(shard)
+            time.sleep(BUSY_SECONDS)
+
+
+@contextmanager
+def _cluster(jobs: int, scheduler: str | None) -> Iterator[Any]:
+    """A client of a cluster of local processes, or of the one at `scheduler`."""
+    # Imported here: training in this process does not need it.
+    import dask
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout="10s")  # type: ignore[no-untyped-call]
+        except (OSError, ValueError) as error:
+            raise EngineError(
+                f"cannot reach a Dask scheduler at {scheduler}: {error}. Start one with `dask"
+                " scheduler` and workers with `dask worker`, or give --jobs instead."
+            ) from error
+        with client:
+            yield client
+        return
+    settings = {
+        "distributed.worker.profile.enabled": False,
+        "distributed.nanny.pre-spawn-environ": ONE_THREAD,
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=jobs,
+            threads_per_worker=1,
+            memory_limit=0,  # no limit: a worker is not killed for what its shard needs
+            dashboard_address=":0",
+            scheduler_kwargs={"dashboard": False},
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,  # type: ignore[no-untyped-call]
+    ):
+        yield client
+
+
+def _train_on(
+    client: Any, shards: Sequence[Shard], store: Store, arguments: tuple[Any, ...], display: Display
+) -> None:
+    from distributed import KilledWorker, wait
+
+    queue = deque(shards)
+    asleep: list[tuple[float, Shard]] = []
+    running: dict[Any, Shard] = {}
+    workers: dict[str, int] = {}
+    while queue or asleep or running:
+        workers = _note_workers(workers, client.nthreads(), display)
+        now = time.monotonic()
+        queue.extend(shard for until, shard in asleep if until <= now)
+        asleep = [(until, shard) for until, shard in asleep if until > now]
+        # Only as many as can run: the rest stays here, so that no shard waits behind a long one.
+        while queue and len(running) < sum(workers.values()):
+            shard = queue.popleft()
+            running[client.submit(work, shard, *arguments, pure=False)] = shard
+        done: set[Any] = set()
+        if running:
+            with suppress(TimeoutError):
+                finished = wait(  # type: ignore[no-untyped-call]
+                    list(running), timeout=1.0, return_when="FIRST_COMPLETED"
+                )
+                done = finished.done
+        else:
+            time.sleep(0.2)
+        for future in done:
+            shard = running.pop(future)
+            if future.status == "finished":
+                busy = future.result()
+                if busy:
+                    display.note(busy)
+                    asleep.append((time.monotonic() + BUSY_SECONDS, shard))
+                continue
+            if future.status != "error":
+                raise EngineError(
+                    "the Dask scheduler is gone. Start it and run again; finished runs are kept and"
+                    " unfinished ones go on from their last checkpoint."
+                )
+            error = future.exception()
+            if isinstance(error, StoreError):
+                raise error
+            if not isinstance(error, KilledWorker):
+                raise EngineError(
+                    f"a worker cannot train: {error!r}. Workers need the same installation of this"
+                    " project and its constraints.txt."
+                ) from error
+            _fail(shard, store, f"the workers that trained it died: {error}")
+        display.update()
+
+
+def _note_workers(
+    before: dict[str, int], present: dict[str, int], display: Display
+) -> dict[str, int]:
+    for address in before.keys() - present.keys():
+        display.note(f"worker {address} is gone; what it trained goes on from its checkpoints")
+    if before and not present:
+        display.note("no worker is left; waiting for one")
+    return present
+
+
+def _fail(shard: Shard, store: Store, error: str) -> None:
+    for run in shard.runs:
+        if not store.state(run.key()).complete:
+            store.fail(run.key(), error)

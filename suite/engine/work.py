@@ -1,0 +1,96 @@
+"""What a process does with a shard."""
+
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+from suite.engine.shards import Shard
+from suite.specs.models import RunSpec
+from suite.store.atomic import StoreError
+from suite.store.store import RunLocked, Store
+
+
+class Progress(Protocol):
+    """Where the seeds of a shard that train stacked now stand."""
+
+    @property
+    def keys(self) -> Sequence[str]: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def steps_per_second(self) -> float: ...  # over all these seeds
+    @property
+    def last_return(self) -> float | None: ...  # mean over these seeds
+
+
+Train = Callable[..., None]
+"""`suite.training.shard.train_shard` or a function called like it:
+`(runs, store, cell, scale, device, report, checkpoint_seconds)`."""
+
+
+def work(
+    shard: Shard,
+    root: Path,
+    train: Train,
+    device: str,
+    checkpoint_seconds: float,
+    notice: Callable[[], None] | None = None,
+) -> str:
+    """Train what is left of a shard; each run ends complete or failed.
+
+    Returns why nothing was done when another process trains one of the runs, else "". An exception
+    of training marks the runs that are not complete as failed, with the traceback. `notice` is
+    called whenever progress was noted in the store. Raises StoreError when the store fails.
+    """
+    if not root.is_dir():
+        raise StoreError(
+            f"there is no store {root} here. All workers must share the folder of the store."
+        )
+    store = Store(root)
+
+    def report(progress: Progress) -> None:
+        for key in progress.keys:
+            store.save_progress(
+                key,
+                {
+                    "step": progress.step,
+                    "total": progress.total,
+                    "steps_per_second": progress.steps_per_second / len(progress.keys),
+                    "return": progress.last_return,
+                },
+            )
+        if notice is not None:
+            notice()
+
+    with ExitStack() as locks:
+        try:
+            for run in shard.runs:
+                locks.enter_context(store.lock(run.key()))
+        except RunLocked as busy:
+            return str(busy)
+        pending = [run for run in shard.runs if not store.state(run.key()).complete]
+        for run in pending:
+            store.begin(run.key(), run.model_dump(mode="json"))
+        if pending:
+            error = _train(
+                train, pending, store, shard.cell, shard.scale, device, report, checkpoint_seconds
+            )
+            for run in pending:
+                if not store.state(run.key()).complete:
+                    store.fail(run.key(), error or "training ended before the run was complete")
+    return ""
+
+
+def _train(train: Train, runs: Sequence[RunSpec], store: Store, *arguments: Any) -> str:
+    """Traceback of what training raised, "" when it raised nothing."""
+    try:
+        train(runs, store, *arguments)
+    except StoreError:
+        raise
+    except Exception:
+        return traceback.format_exc()
+    return ""

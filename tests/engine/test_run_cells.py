@@ -1,0 +1,335 @@
+"""The engine: same results wherever shards run, and every kind of trouble ends visibly."""
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from counting import cell_of, count
+from rich.console import Console
+
+from suite.engine import run as engine
+from suite.engine.run import EngineError, run_cells
+from suite.store.atomic import StoreError
+from suite.store.store import Store
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture(autouse=True)
+def splitting_is_worthwhile(monkeypatch):
+    monkeypatch.setattr("suite.engine.shards.WORTHWHILE_SECONDS", 0.01)
+
+
+def quiet():
+    return Console(file=io.StringIO(), width=200)
+
+
+def results(store, cells):
+    """Bytes of every record and marker."""
+    return {
+        run.key(): [
+            (store.folder(run.key()) / name).read_bytes() for name in ("record.json", "COMPLETE")
+        ]
+        for cell in cells
+        for run in cell.runs
+    }
+
+
+def expected(cells, tmp_path):
+    """What an unbroken run in this process gives."""
+    store = Store(tmp_path / "expected")
+    for cell in cells:
+        for run in cell.runs:
+            count([run], store, cell.id, cell.scale, "cpu", lambda progress: None, 60)
+    return results(store, cells)
+
+
+def test_second_call_trains_nothing(store):
+    cells = [cell_of("a"), cell_of("b", seeds=(1, 2, 3))]
+    calls = []
+
+    def train(runs, *arguments):
+        calls.append(len(runs))
+        count(runs, *arguments)
+
+    summary = run_cells(cells, store, console=quiet(), train=train)
+    assert calls == [2, 3] and len(summary.trained) == 5
+    assert not summary.failed and {state.state for state in summary.states.values()} == {"done"}
+    summary = run_cells(cells, store, console=quiet(), train=train)
+    assert calls == [2, 3] and summary.trained == () and not summary.failed
+
+
+def test_only_missing_seeds_train_and_shared_runs_train_once(store):
+    run_cells([cell_of("a", seeds=(1, 2))], store, console=quiet(), train=count)
+    cells = [cell_of("a", seeds=(1, 2, 3, 4)), cell_of("a", seeds=(3,))]
+    summary = run_cells(cells, store, console=quiet(), train=count)
+    assert summary.trained == tuple(run.key() for run in cells[0].runs[2:])
+
+
+def test_local_processes_give_the_bytes_of_this_process(store, tmp_path):
+    cells = [cell_of("a", seeds=range(5)), cell_of("b")]
+    summary = run_cells(cells, store, jobs=2, console=quiet(), train=count)
+    assert not summary.failed
+    assert results(store, cells) == expected(cells, tmp_path)
+    processes = {store.provenance(key)["process"] for key in summary.trained}
+    assert len(processes) == 2 and os.getpid() not in processes
+
+
+def test_raising_shard_fails_visibly_and_others_go_on(store):
+    cells = [cell_of("a"), cell_of("b", seeds=(1, 2, 3), raise_for=2), cell_of("c")]
+    console = quiet()
+    summary = run_cells(cells, store, console=console, train=count)
+    states = [[summary.states[run.key()].state for run in cell.runs] for cell in cells]
+    assert states == [["done", "done"], ["done", "failed", "failed"], ["done", "done"]]
+    assert "seed 2 divides by zero" in summary.states[cells[1].runs[1].key()].message
+    assert "Traceback" in summary.states[cells[1].runs[1].key()].message
+    shown = console.file.getvalue()
+    assert "seed 2 failed: ZeroDivisionError: seed 2 divides by zero" in shown
+    assert "b--counter--none smoke: 1 of 3 seeds done" in shown
+
+
+def test_failure_is_not_remembered_once_training_succeeds(store, tmp_path):
+    cells = [cell_of("a", seeds=(1, 2), raise_for=1)]
+    run_cells(cells, store, console=quiet(), train=count)
+    # What raised is mended: the same runs go on from their checkpoints.
+    harmless = pytest.MonkeyPatch()
+    harmless.setattr("counting._misbehave", lambda seed, settings: None)
+    with harmless.context():
+        summary = run_cells(cells, store, console=quiet(), train=count)
+        assert not summary.failed
+        assert results(store, cells) == expected(cells, tmp_path)
+    harmless.undo()
+
+
+def test_training_that_forgets_a_run_is_a_failure(store):
+    (cell,) = [cell_of("a")]
+    summary = run_cells(
+        [cell], store, console=quiet(), train=lambda runs, *rest: count(runs[:1], *rest)
+    )
+    forgotten = summary.states[cell.runs[1].key()]
+    assert (forgotten.state, forgotten.message) == (
+        "failed",
+        "training ended before the run was complete",
+    )
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_full_disk_stops_with_one_error_and_loses_nothing(store, jobs):
+    cells = [cell_of("a"), cell_of("b", full_disk_for=1, sleep=0.05)]
+    with pytest.raises(StoreError, match="The disk is full"):
+        run_cells(cells, store, jobs=jobs, console=quiet(), train=count)
+    assert [store.state(run.key()).state for run in cells[0].runs] == ["done", "done"]
+    # Full disks are no fault of the run.
+    assert store.state(cells[1].runs[0].key()).state == "interrupted"
+
+
+def test_unwritable_store_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write .*file.runs"):
+        run_cells([cell_of("a")], Store(tmp_path / "file" / "runs"), console=quiet(), train=count)
+
+
+def test_run_that_another_process_trains_is_waited_for(store, monkeypatch):
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.1)
+    cell = cell_of("a")
+    key = cell.runs[1].key()
+    held, release = threading.Event(), threading.Event()
+
+    def other():
+        with store.lock(key):
+            held.set()
+            release.wait(10)
+            count([cell.runs[1]], store, cell.id, cell.scale, "cpu", lambda progress: None, 60)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    held.wait(10)
+    threading.Timer(1.5, release.set).start()
+    trained = []
+
+    def train(runs, *arguments):
+        trained.extend(run.key() for run in runs)
+        count(runs, *arguments)
+
+    console = quiet()
+    summary = run_cells([cell], store, console=console, train=train)
+    thread.join()
+    assert not summary.failed and trained == [cell.runs[0].key()]
+    assert f"run {key} is being trained by process {os.getpid()}" in console.file.getvalue()
+
+
+def test_plain_lines_tell_cell_steps_speed_return_and_time_left(store, monkeypatch):
+    monkeypatch.setattr("suite.engine.display.LINE_SECONDS", 0.1)
+    console = quiet()
+    run_cells([cell_of("a", budget=30, sleep=0.02)], store, console=console, train=count)
+    lines = console.file.getvalue().splitlines()
+    middle = next(line for line in lines if "steps/s" in line and "return" in line)
+    assert middle.startswith("a--counter--none smoke: ")
+    assert "/60 steps (2 seeds), 100 steps/s, return " in middle and middle.endswith(" left")
+    assert lines[-1].startswith("a--counter--none smoke: 2 of 2 seeds done, return 30")
+    assert len(lines) < 20
+
+
+def test_terminal_shows_a_table(store):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=150)
+    run_cells([cell_of("a", budget=10, sleep=0.02)], store, console=console, train=count)
+    assert "0 of 1 cells over" in file.getvalue()
+
+
+# Clusters and signals
+
+
+def processes_of(store, cells):
+    return {store.provenance(run.key())["process"] for cell in cells for run in cell.runs}
+
+
+def lines_of(path):
+    return [tuple(map(int, line.split())) for line in path.read_text().splitlines()]
+
+
+def test_killed_local_worker_is_replaced_and_its_shard_goes_on(store, tmp_path):
+    log = tmp_path / "log"
+    settings = {"kill_for": 2, "kill_once": str(tmp_path / "once"), "log": str(log)}
+    cells = [cell_of("a", seeds=(1, 2, 3, 4), **settings)]
+    console = quiet()
+    summary = run_cells(cells, store, jobs=2, console=console, train=count)
+    assert not summary.failed
+    resumed = [(process, step) for process, step in lines_of(log) if step > 0]
+    assert [step for _, step in resumed] == [10]
+    assert "is gone; what it trained goes on" in console.file.getvalue()
+    (tmp_path / "log").unlink()
+    assert results(store, cells) == expected(cells, tmp_path)
+
+
+def test_shard_that_kills_every_worker_fails_and_others_go_on(store):
+    cells = [cell_of("a", seeds=(1,), kill_for=1), cell_of("b", sleep=0.05)]
+    summary = run_cells(cells, store, jobs=2, console=quiet(), train=count)
+    assert [summary.states[run.key()].state for run in cells[1].runs] == ["done", "done"]
+    killed = summary.states[cells[0].runs[0].key()]
+    assert killed.state == "failed" and "workers that trained it died" in killed.message
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and two workers as processes of their own: address, worker processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1"}
+    address = f"tcp://127.0.0.1:{port}"
+
+    def start(module, *arguments):
+        return subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{module}", *arguments],
+            env=environment,
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+        )
+
+    scheduler = start(
+        "dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
+    )
+    worker = (address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
+    workers = [start("dask_worker", *worker) for _ in range(2)]
+    yield address, workers
+    for process in [*workers, scheduler]:
+        process.kill()
+        process.wait()
+
+
+def test_cluster_that_loses_a_worker_gives_the_bytes_of_this_process(cluster, store, tmp_path):
+    address, workers = cluster
+    log = tmp_path / "log"
+    cells = [
+        cell_of("a", seeds=(1, 2, 3), budget=40, sleep=0.02, log=str(log)),
+        cell_of("b", seeds=(1, 2), budget=40, sleep=0.02, log=str(log)),
+    ]
+
+    def kill_a_busy_worker():
+        deadline = time.monotonic() + 30
+        pids = {worker.pid for worker in workers}
+        while time.monotonic() < deadline:
+            started = {process for process, _ in lines_of(log)} if log.exists() else set()
+            if started == pids:
+                time.sleep(0.3)
+                workers[0].send_signal(signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=kill_a_busy_worker)
+    thread.start()
+    console = quiet()
+    summary = run_cells(cells, store, scheduler=address, console=console, train=count)
+    thread.join()
+    assert not summary.failed
+    assert workers[0].poll() == -signal.SIGKILL
+    assert [step for _, step in lines_of(log) if step > 0], "nothing went on from a checkpoint"
+    assert "is gone; what it trained goes on" in console.file.getvalue()
+    log.unlink()
+    assert results(store, cells) == expected(cells, tmp_path)
+
+
+def test_scheduler_that_is_not_there_is_one_clear_error(store):
+    with pytest.raises(EngineError, match=r"cannot reach a Dask scheduler at tcp://127.0.0.1:9"):
+        run_cells([cell_of("a")], store, scheduler="tcp://127.0.0.1:9", console=quiet())
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from counting import cell_of, count
+from rich.console import Console
+import suite.engine.shards
+from suite.engine.run import run_cells
+from suite.store.store import Store
+suite.engine.shards.WORTHWHILE_SECONDS = 0.01
+if __name__ == "__main__":
+    cell = cell_of("a", seeds=(1, 2), budget=200, sleep=0.02)
+    run_cells([cell], Store(Path(sys.argv[1])), jobs=int(sys.argv[2]), train=count)
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_engine_leaves_checkpoints_and_no_process(store, tmp_path, jobs, sent):
+    driver = tmp_path / "driver.py"
+    driver.write_text(DRIVER)
+    process = subprocess.Popen(
+        [sys.executable, str(driver), str(store.root), str(jobs)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    cell = cell_of("a", seeds=(1, 2), budget=200, sleep=0.02)
+    keys = [run.key() for run in cell.runs]
+    waiting = keys if jobs == 2 else keys[:1]
+    deadline = time.monotonic() + 30
+    while not all((store.state(key).step or 0) >= 5 for key in waiting):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(sent)
+    _, shown = process.communicate(timeout=15)
+    assert process.returncode != 0
+    assert psutil.wait_procs(children, timeout=5)[1] == []
+    states = [store.state(key) for key in keys]
+    assert {state.state for state in states} <= {"interrupted", "queued"}
+    assert all(store.state(key).step >= 5 for key in waiting)
+    if sent == signal.SIGINT:
+        assert "KeyboardInterrupt" in shown
