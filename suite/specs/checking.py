@@ -21,15 +21,33 @@ def validated(model: type[Model], node: Node, what: str, given: Mapping[str, str
         # JSON is the mode in which a strict model takes a list for a tuple.
         return model.model_validate_json(json.dumps({**node.plain(), **given}))
     except ValidationError as error:
-        problems = [_problem(item, node, what, model) for item in error.errors()]
-        raise SpecError(problems) from error
+        errors = error.errors()
+        # Bad items also make their list too short: the items are reported.
+        locations = [item["loc"] for item in errors]
+        own = [
+            item
+            for item in errors
+            if item["type"] != "too_short"
+            or not any(
+                len(at) > len(item["loc"])
+                for at in locations
+                if at[: len(item["loc"])] == item["loc"]
+            )
+        ]
+        raise SpecError([_problem(item, node, what, model, given) for item in own]) from error
 
 
-def _problem(error: Mapping[str, Any], node: Node, what: str, model: type[BaseModel]) -> Problem:
+def _problem(
+    error: Mapping[str, Any],
+    node: Node,
+    what: str,
+    model: type[BaseModel],
+    given: Mapping[str, str],
+) -> Problem:
     """One of pydantic's errors, at the line of the value."""
     location: tuple[int | str, ...] = error["loc"]
     place = node.at(location)
-    fields = list(model.model_fields)
+    fields = [name for name in model.model_fields if name not in given]
     if error["type"] == "missing":
         wrong = f"missing key {location[-1]!r} in {what}"
         keys = f"keys: {', '.join(fields)}" if len(location) == 1 else "all keys without default"
@@ -45,6 +63,7 @@ def _problem(error: Mapping[str, Any], node: Node, what: str, model: type[BaseMo
         return place.problem(f"{what}: {message}", "values that agree", "change one of them")
     name = ".".join(str(part) for part in location)
     allowed = str(error["msg"]).replace("Input should be", "should be")
+    allowed = allowed.replace("valid array", "list").replace("an object", "a mapping")
     return place.problem(f"{name} of {what} is {shown(error['input'])}", allowed, "correct it")
 
 

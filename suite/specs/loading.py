@@ -478,6 +478,15 @@ class _Loading:
                 "at least 1",
                 "raise it",
             )
+        batch_size = task.arguments.get("batch_size")
+        if batch_size is not None and batch_size != agent.settings["batch_size"]:
+            self.wrong(
+                node,
+                f"agent {agent.name!r} has batch_size {agent.settings['batch_size']} for task "
+                f"{task.name!r}",
+                f"the task's batch_size, {batch_size}",
+                "change one of them",
+            )
         steps_per_task = task.arguments.get("steps_per_task", 1)
         for name in ("budget", "evaluate_every"):
             if getattr(spec, name) % steps_per_task:

@@ -83,10 +83,10 @@ def _snapshots(run: RunSpec) -> int:
     held = 0
     for plugin in run.plugins:
         if plugin.kind == "pptb":
-            rows = 1 + policy_updates // int(plugin.settings["t_s"])
-            held += min(rows, int(plugin.settings["k"]))
+            rows = 1 + policy_updates // int(plugin.settings["store_interval"])
+            held += min(rows, int(plugin.settings["capacity"]))
         elif plugin.kind == "snapshot_average":
-            held += int(plugin.settings["h"])
+            held += int(plugin.settings["snapshots"])
     for probe in run.probes:
         if probe.kind == "policy_path":
             held += 1 + policy_updates // int(probe.settings["every"])

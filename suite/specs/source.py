@@ -27,6 +27,7 @@ from ruamel.yaml.events import (
 )
 
 _DEEPEST = 20
+_MOST_SHOWN = 20
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+][0-9]+)?")
 _NUMBER_LIKE = re.compile(
@@ -94,9 +95,12 @@ class Node:
 def known(names: Iterable[str], name: object) -> tuple[str, str]:
     """What is allowed and what to do, for a name that is not among `names`."""
     choices = sorted(names)
-    close = get_close_matches(str(name), choices, n=1)
+    close = get_close_matches(str(name), choices, n=_MOST_SHOWN)
     todo = f"did you mean {close[0]!r}?" if close else "correct the name"
-    return f"known: {', '.join(choices) or 'none'}", todo
+    shown = choices
+    if len(choices) > _MOST_SHOWN:
+        shown = [*(close or choices[:_MOST_SHOWN]), f"... ({len(choices)} in all)"]
+    return f"known: {', '.join(shown) or 'none'}", todo
 
 
 def read_yaml(file: Path, path: str) -> Node:
@@ -138,7 +142,7 @@ def _document(events: list[Event], path: str) -> Node:
     if len(starts) != 1:
         line = starts[1].start_mark.line + 1 if starts else 1
         wrong = f"{len(starts)} YAML documents in the file"
-        raise SpecError([Problem(path, line, wrong, "exactly one", "split the file")])
+        raise SpecError([Problem(path, line, wrong, "exactly one", "put all in one")])
     root: Node | None = None
     # Open collections with the key that waits for its value.
     open_nodes: list[Node] = []

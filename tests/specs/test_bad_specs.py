@@ -1,0 +1,804 @@
+"""Each bad spec is refused with the file, the line, the value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suite.specs.loading import Project, load_project
+from suite.specs.source import SpecError
+
+PRESETS = """\
+tasks:
+  hopper:
+    family: mujoco
+    environment: Hopper-v5
+    arguments: {ctrl_cost_weight: 0.001}
+    episode_limit: 1000
+  breakout:
+    family: minatar
+    environment: breakout
+    arguments: {sticky_action_prob: 0.1}
+  random_labels:
+    family: synthetic
+    environment: random_labels
+    arguments: {inputs: 8, dimensions: 4, classes: 2, batch_size: 4, steps_per_task: 10}
+  walk:
+    family: synthetic
+    environment: dead_unit_walk
+agents:
+  td3:
+    kind: td3
+    settings:
+      warmup_steps: 1000
+      batch_size: 256
+      replay_capacity: 1000000
+      update_every: 1
+      hidden_layers: 2
+      hidden_units: 256
+      discount: 0.99
+      actor_learning_rate: 0.0003
+      critic_learning_rate: 0.0003
+      adam_beta1: 0.9
+      adam_beta2: 0.999
+      adam_epsilon: 0.00000001
+      tau: 0.005
+      policy_delay: 2
+      exploration_noise: 0.1
+      target_noise: 0.2
+      target_noise_clip: 0.5
+  mlp:
+    kind: classifier
+    settings:
+      batch_size: 4
+      hidden_layers: 3
+      hidden_units: 64
+      learning_rate: 0.003
+      adam_beta1: 0.9
+      adam_beta2: 0.999
+      adam_epsilon: 0.00000001
+  walk-sign:
+    kind: dead_unit_walk
+    settings: {dimension: 5, update: sign, norm: none, step_size: 1.0}
+plugins:
+  pptb:
+    kind: pptb
+    settings:
+      capacity: 40
+      store_interval: 25
+      interval: 250
+      unit: policy_updates
+      trim_rank: 16
+      boost_rank: 2
+      boost_coefficient: 0.1
+      buffer_after: keep
+      centre: none
+      layerwise: false
+      reset_optimiser: false
+      sync_target: false
+"""
+
+STUDY = """\
+study: ladder
+paper: The Ladder in Chaos
+cells:
+  - tasks: [hopper]
+    agents: [td3]
+    plugins: [[], [pptb]]
+    probes: [policy_path]
+    scales:
+      smoke:
+        seeds: 3
+        budget: 5000
+        evaluate_every: 1000
+        evaluation_episodes: 3
+        agent: {warmup_steps: 500}
+        plugins: {pptb: {interval: 500}}
+        probes: {policy_path: {every: 50}}
+      paper: {seeds: 6, budget: 1000000, evaluate_every: 5000, evaluation_episodes: 10}
+  - tasks: [random_labels]
+    agents: [mlp]
+    plugins: [[]]
+    scales:
+      smoke: {seeds: 2, budget: 40, evaluate_every: 10, evaluation_episodes: 0}
+  - tasks: [walk]
+    agents: [walk-sign]
+    plugins: [[]]
+    scales:
+      smoke: {seeds: 2, budget: 40, evaluate_every: 10, evaluation_episodes: 0}
+claims:
+  - kind: threshold
+    id: pptb-C15
+    source: section 5.2
+    says: PPTB works
+    reported: more than 1
+    falsified_if: less than 1
+    settled_at: smoke
+    figure: score
+    measured: [hopper--td3--pptb]
+    direction: above
+    bound: 1.0
+"""
+FILES = {"tasks/presets.yaml": PRESETS, "tasks/studies/ladder.yaml": STUDY}
+
+
+def load(folder: Path, files: dict[str, str]) -> Project:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return load_project(folder)
+
+
+def test_the_specs_that_the_bad_ones_start_from_are_good(tmp_path: Path) -> None:
+    project = load(tmp_path, FILES)
+    assert [cell.id for cell in project.cells["smoke"]] == [
+        "hopper--td3--none",
+        "hopper--td3--pptb",
+        "random_labels--mlp--none",
+        "walk--walk-sign--none",
+    ]
+
+
+P, S = FILES
+# what to replace in which file, by what, and the whole error
+BAD = [
+    (
+        P,
+        "    family: mujoco\n",
+        "    family: mojuco\n",
+        (
+            "{P}:3: family of task 'hopper' is 'mojuco'; should be 'mujoco', 'minatar' or "
+            "'synthetic'; correct it"
+        ),
+    ),
+    (
+        P,
+        "Hopper-v5",
+        "Hoper-v5",
+        (
+            "{P}:4: unknown mujoco environment 'Hoper-v5'; known: Ant-v5, HalfCheetah-v5, "
+            "Hopper-v5, InvertedDoublePendulum-v5, InvertedPendulum-v5, Walker2d-v5; did you "
+            "mean 'Hopper-v5'?"
+        ),
+    ),
+    (
+        P,
+        "ctrl_cost_weight: 0.001",
+        "ctrl_cost: 0.001",
+        (
+            "{P}:5: unknown key 'ctrl_cost' in arguments of task 'hopper'; known: "
+            "ctrl_cost_weight, forward_reward_weight, healthy_reward, reset_noise_scale, "
+            "terminate_when_unhealthy, xml_file; did you mean 'ctrl_cost_weight'?"
+        ),
+    ),
+    (
+        P,
+        "sticky_action_prob: 0.1",
+        "sticky_action_prob: 1.5",
+        (
+            "{P}:10: sticky_action_prob of arguments of task 'breakout' is 1.5; should be less "
+            "than or equal to 1; correct it"
+        ),
+    ),
+    (
+        P,
+        "episode_limit: 1000",
+        "episode_limit: -5",
+        (
+            "{P}:6: episode_limit of task 'hopper' is -5; should be greater than or equal to "
+            "1; correct it"
+        ),
+    ),
+    (
+        P,
+        "    episode_limit: 1000\n",
+        "    episode_limit: 1000\n    action_repeat: 2\n",
+        ("{P}:7: action_repeat 2 in task 'hopper'; 1 is the only one that mujoco has; remove it"),
+    ),
+    (
+        P,
+        "    environment: Hopper-v5\n",
+        "",
+        (
+            "{P}:2: missing key 'environment' in task 'hopper'; keys: family, environment, "
+            "arguments, action_repeat, episode_limit, paper_environment, note, random_return; "
+            "add it"
+        ),
+    ),
+    (
+        P,
+        "  breakout:\n    family",
+        "  hopper:\n    family",
+        (
+            "{P}:7: duplicate key: 'hopper', first on line 2; each key once; remove or rename "
+            "one of them"
+        ),
+    ),
+    (
+        P,
+        "  breakout:\n    family",
+        "  Break out:\n    family",
+        (
+            "{P}:7: name of task 'Break out' is 'Break out'; String should match pattern "
+            "'^[a-z0-9][a-z0-9_.]*(-[a-z0-9_.]+)*$'; correct it"
+        ),
+    ),
+    (
+        P,
+        "agents:\n  td3",
+        "agent:\n  td3",
+        (
+            "{P}:18: unknown section 'agent'; known: agents, plugins, tasks; did you mean "
+            "'agents'?\n{S}:5: unknown agent 'td3'; known: none; correct the name\n{S}:19: "
+            "unknown agent 'mlp'; known: none; correct the name\n{S}:24: unknown agent "
+            "'walk-sign'; known: none; correct the name"
+        ),
+    ),
+    (
+        P,
+        "kind: td3",
+        "kind: tdd3",
+        (
+            "{P}:20: unknown agent kind 'tdd3'; known: classifier, dead_unit_walk, dqn, td3; "
+            "did you mean 'td3'?"
+        ),
+    ),
+    (
+        P,
+        "discount: 0.99",
+        "discount: 1.5",
+        (
+            "{P}:28: discount of settings of agent 'td3' is 1.5; should be less than or equal "
+            "to 1; correct it"
+        ),
+    ),
+    (
+        P,
+        "tau: 0.005",
+        "tua: 0.005",
+        (
+            "{P}:21: missing key 'tau' in settings of agent 'td3'; keys: warmup_steps, "
+            "batch_size, replay_capacity, update_every, hidden_layers, hidden_units, discount, "
+            "actor_learning_rate, critic_learning_rate, adam_beta1, adam_beta2, adam_epsilon, "
+            "tau, policy_delay, exploration_noise, target_noise, target_noise_clip; add "
+            "it\n{P}:34: unknown key 'tua' in settings of agent 'td3'; known: "
+            "actor_learning_rate, adam_beta1, adam_beta2, adam_epsilon, batch_size, "
+            "critic_learning_rate, discount, exploration_noise, hidden_layers, hidden_units, "
+            "policy_delay, replay_capacity, target_noise, target_noise_clip, tau, "
+            "update_every, warmup_steps; did you mean 'tau'?"
+        ),
+    ),
+    (
+        P,
+        "batch_size: 256",
+        "batch_size: '256'",
+        (
+            "{P}:23: batch_size of settings of agent 'td3' is '256'; should be a valid "
+            "integer; correct it"
+        ),
+    ),
+    (
+        P,
+        "replay_capacity: 1000000",
+        "replay_capacity: 1e6",
+        (
+            "{P}:24: a number that YAML readers disagree about: 1e6; plain numbers such as "
+            "1000000, 0.5 or 1.0e+6; write it so, or quote it if it is text"
+        ),
+    ),
+    (
+        P,
+        "replay_capacity: 1000000",
+        "replay_capacity: 1_000_000",
+        (
+            "{P}:24: a number that YAML readers disagree about: 1_000_000; plain numbers such "
+            "as 1000000, 0.5 or 1.0e+6; write it so, or quote it if it is text"
+        ),
+    ),
+    (
+        P,
+        "kind: pptb",
+        "kind: pttb",
+        (
+            "{P}:54: unknown plug-in kind 'pttb'; known: deaden, inflate, nap, norm, pptb, "
+            "projection, snapshot_average; did you mean 'pptb'?"
+        ),
+    ),
+    (
+        P,
+        "interval: 250\n",
+        "interval: 240\n",
+        (
+            "{P}:58: settings of plug-in 'pptb': interval 240 is not a multiple of "
+            "store_interval 25: the policy that is changed must be the newest snapshot; values "
+            "that agree; change one of them"
+        ),
+    ),
+    (
+        P,
+        "boost_rank: 2",
+        "boost_rank: 20",
+        (
+            "{P}:61: settings of plug-in 'pptb': boost_rank 20 is larger than trim_rank 16: "
+            "only directions that are kept can be boosted; values that agree; change one of "
+            "them"
+        ),
+    ),
+    (
+        P,
+        "layerwise: false",
+        "layerwise: no",
+        (
+            "{P}:65: layerwise of settings of plug-in 'pptb' is 'no'; should be a valid "
+            "boolean; correct it"
+        ),
+    ),
+    (
+        P,
+        "discount: 0.99",
+        "discount: .nan",
+        (
+            "{P}:28: a number that YAML readers disagree about: .nan; plain numbers such as "
+            "1000000, 0.5 or 1.0e+6; write it so, or quote it if it is text"
+        ),
+    ),
+    (
+        P,
+        "discount: 0.99",
+        "discount: !!float 0.99",
+        (
+            "{P}:28: not plain YAML: tag:yaml.org,2002:float; no anchors, aliases, tags; write "
+            "it out"
+        ),
+    ),
+    (
+        P,
+        "discount: 0.99",
+        "discount: &d 0.99",
+        "{P}:28: not plain YAML: &d; no anchors, aliases, tags; write it out",
+    ),
+    (
+        P,
+        "  walk:\n    family: synthetic",
+        "  walk:\n   family: synthetic",
+        ("{P}:17: not YAML: mapping values are not allowed here; plain YAML; correct the syntax"),
+    ),
+    (
+        S,
+        "[hopper]",
+        "[hoper]",
+        (
+            "{S}:4: unknown task 'hoper'; known: breakout, hopper, random_labels, walk; did "
+            "you mean 'hopper'?"
+        ),
+    ),
+    (
+        S,
+        "agents: [td3]",
+        "agents: [sac]",
+        "{S}:5: unknown agent 'sac'; known: mlp, td3, walk-sign; correct the name",
+    ),
+    (
+        S,
+        "[[], [pptb]]",
+        "[[], [ppbt]]",
+        "{S}:6: unknown plug-in 'ppbt'; known: pptb; did you mean 'pptb'?",
+    ),
+    (
+        S,
+        "[[], [pptb]]",
+        "[[], [pptb, pptb]]",
+        "{S}:6: plug-in twice: 'pptb'; each once; remove one",
+    ),
+    (
+        S,
+        "[[], [pptb]]",
+        "[[pptb], [pptb]]",
+        "{S}:6: list of plug-ins twice: pptb; each once; remove one",
+    ),
+    (
+        S,
+        "[[], [pptb]]",
+        "[pptb]",
+        "{S}:6: plugins.0 of a group of cells is 'pptb'; should be a list; correct it",
+    ),
+    (
+        S,
+        "probes: [policy_path]",
+        "probes: [path]",
+        "{S}:7: unknown probe 'path'; known: policy_path, weight_norms; correct the name",
+    ),
+    (
+        S,
+        "      paper: {seeds",
+        "      papre: {seeds",
+        (
+            "{S}:17: scales.papre.[key] of a group of cells is 'papre'; should be 'smoke', "
+            "'short' or 'paper'; correct it"
+        ),
+    ),
+    (
+        S,
+        "seeds: 3",
+        "seeds: 0",
+        ("{S}:10: seeds of scale 'smoke' is 0; should be greater than or equal to 1; correct it"),
+    ),
+    (
+        S,
+        "seeds: 3",
+        "seeds: three",
+        "{S}:10: seeds of scale 'smoke' is 'three'; should be a valid integer; correct it",
+    ),
+    (
+        S,
+        "budget: 5000",
+        "budget: -5000",
+        (
+            "{S}:11: budget of scale 'smoke' is -5000; should be greater than or equal to 1; "
+            "correct it"
+        ),
+    ),
+    (
+        S,
+        "budget: 5000",
+        "budget: 1e6",
+        (
+            "{S}:11: a number that YAML readers disagree about: 1e6; plain numbers such as "
+            "1000000, 0.5 or 1.0e+6; write it so, or quote it if it is text"
+        ),
+    ),
+    (
+        S,
+        "budget: 5000",
+        "budget: 5000.5",
+        "{S}:11: budget of scale 'smoke' is 5000.5; should be a valid integer; correct it",
+    ),
+    (
+        S,
+        "        budget: 5000\n",
+        "        budget: 5000\n        budget: 6000\n",
+        (
+            "{S}:12: duplicate key: 'budget', first on line 11; each key once; remove or "
+            "rename one of them"
+        ),
+    ),
+    (
+        S,
+        "evaluate_every: 1000",
+        "evaluate_every: 0",
+        (
+            "{S}:12: evaluate_every of scale 'smoke' is 0; should be greater than or equal to "
+            "1; correct it"
+        ),
+    ),
+    (
+        S,
+        "evaluate_every: 1000",
+        "evaluate_every: 6000",
+        (
+            "{S}:12: evaluate_every 6000 is beyond the budget; at most the budget, 5000; "
+            "evaluate more often"
+        ),
+    ),
+    (
+        S,
+        "evaluation_episodes: 3",
+        "evaluation_episodes: 0",
+        "{S}:13: evaluation_episodes 0 for task 'hopper'; at least 1; raise it",
+    ),
+    (
+        S,
+        "agent: {warmup_steps: 500}",
+        "agent: {warmup_steps: 5000}",
+        (
+            "{S}:11: budget 5000 with a warm-up of 5000 steps trains nothing (agent 'td3'); a "
+            "budget beyond the warm-up; raise the budget, or set warmup_steps under `agent:` "
+            "of this scale"
+        ),
+    ),
+    (
+        S,
+        "agent: {warmup_steps: 500}",
+        "agent: {warm_up: 500}",
+        (
+            "{S}:14: unknown key 'warm_up' in settings of agent 'td3'; known: "
+            "actor_learning_rate, adam_beta1, adam_beta2, adam_epsilon, batch_size, "
+            "critic_learning_rate, discount, exploration_noise, hidden_layers, hidden_units, "
+            "policy_delay, replay_capacity, target_noise, target_noise_clip, tau, "
+            "update_every, warmup_steps; did you mean 'warmup_steps'?"
+        ),
+    ),
+    (
+        S,
+        "pptb: {interval: 500}",
+        "pptb: {interval: 510}",
+        (
+            "{S}:15: settings of plug-in 'pptb': interval 510 is not a multiple of "
+            "store_interval 25: the policy that is changed must be the newest snapshot; values "
+            "that agree; change one of them"
+        ),
+    ),
+    (
+        S,
+        "pptb: {interval: 500}",
+        "nap: {interval: 500}",
+        (
+            "{S}:15: settings for plug-in 'nap', which no cell of the group uses; used: pptb; "
+            "remove them or correct the name"
+        ),
+    ),
+    (
+        S,
+        "policy_path: {every: 50}",
+        "policy_path: {every: 0}",
+        (
+            "{S}:16: every of settings of probe 'policy_path' is 0; should be greater than or "
+            "equal to 1; correct it"
+        ),
+    ),
+    (
+        S,
+        "policy_path: {every: 50}",
+        "weight_norms: {}",
+        (
+            "{S}:16: settings for probe 'weight_norms', which the group does not use; used: "
+            "policy_path; remove them or correct the name"
+        ),
+    ),
+    (
+        S,
+        "tasks: [hopper]",
+        "tasks: [breakout]",
+        (
+            "{S}:5: agent 'td3' (off_policy, continuous actions) can't act in task 'breakout' "
+            "(off_policy, discrete actions); agents for it: none; use one of them, or move the "
+            "task to another group"
+        ),
+    ),
+    (
+        S,
+        "tasks: [hopper]",
+        "tasks: [hopper, hopper]",
+        "{S}:4: task twice: 'hopper'; each once; remove one",
+    ),
+    (
+        S,
+        "agents: [walk-sign]\n    plugins: [[]]",
+        "agents: [walk-sign]\n    plugins: [[pptb]]",
+        (
+            "{S}:25: plug-in 'pptb' can't go with agent 'walk-sign': a simulation has no "
+            "network; plug-ins that fit the agent; remove it from this group"
+        ),
+    ),
+    (
+        S,
+        "tasks: [walk]",
+        "tasks: [hopper]",
+        (
+            "{S}:24: agent 'walk-sign' (simulation, none actions) can't act in task 'hopper' "
+            "(off_policy, continuous actions); agents for it: td3; use one of them, or move "
+            "the task to another group"
+        ),
+    ),
+    (
+        S,
+        "budget: 40, evaluate_every: 10, evaluation_episodes: 0}\n  - tasks: [walk]",
+        "budget: 45, evaluate_every: 10, evaluation_episodes: 0}\n  - tasks: [walk]",
+        (
+            "{S}:22: budget 45 ends within a relabeling of 'random_labels'; a multiple of "
+            "steps_per_task, 10; round it"
+        ),
+    ),
+    (
+        S,
+        "study: ladder\n",
+        "",
+        "{S}:1: missing key 'study' in the study; keys: study, paper, cells, claims; add it",
+    ),
+    (
+        S,
+        "hopper--td3--pptb",
+        "hopper--td3--ppbt",
+        (
+            "{S}:37: claim 'pptb-C15' names a cell that does not exist: 'hopper--td3--ppbt'; "
+            "known: hopper--td3--none, hopper--td3--pptb, random_labels--mlp--none, "
+            "walk--walk-sign--none; did you mean 'hopper--td3--pptb'?"
+        ),
+    ),
+    (
+        S,
+        "kind: threshold",
+        "kind: treshold",
+        (
+            "{S}:29: unknown claim kind 'treshold'; known: cost, difference, equivalence, "
+            "ordering, ratio, threshold; did you mean 'threshold'?"
+        ),
+    ),
+    (
+        S,
+        "bound: 1.0",
+        "bound: high",
+        "{S}:39: bound of the claim is 'high'; should be a valid number; correct it",
+    ),
+    (
+        S,
+        "settled_at: smoke",
+        "setled_at: smoke",
+        (
+            "{S}:29: missing key 'settled_at' in the claim; keys: id, source, says, reported, "
+            "falsified_if, settled_at, needs, minimum_seeds, preconditions, null, diverged_as, "
+            "kind, figure, measured, direction, bound; add it\n{S}:35: unknown key 'setled_at' "
+            "in the claim; known: bound, direction, diverged_as, falsified_if, figure, id, "
+            "kind, measured, minimum_seeds, needs, null, preconditions, reported, says, "
+            "settled_at, source; did you mean 'settled_at'?"
+        ),
+    ),
+    (
+        S,
+        "claims:\n",
+        "claims:\n  - 5\n",
+        "{S}:29: claims.0 of the study is 5; should be a mapping; correct it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "replacement", "error"), BAD)
+def test_a_bad_spec_is_refused(
+    tmp_path: Path, file: str, text: str, replacement: str, error: str
+) -> None:
+    assert text in FILES[file]
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {**FILES, file: FILES[file].replace(text, replacement, 1)})
+    # Replaced one by one: errors show braces of YAML too.
+    assert str(refused.value) == error.replace("{P}", P).replace("{S}", S)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", "{P}:1: 0 YAML documents in the file; exactly one; put all in one"),
+        (b"\xff\xfe", "{P}:1: not UTF-8: byte 0; UTF-8 text; convert the file"),
+        (b"a: 1\n---\nb: 2\n", "{P}:2: 2 YAML documents in the file; exactly one; put all in one"),
+        (
+            b"[" * 50 + b"]" * 50,
+            "{P}:1: nested deeper than 20 levels; flat specs; simplify the file",
+        ),
+        (b'a: "\\UFFFFFFFF"', "{P}:1: not YAML: Python int too large to convert to C int"),
+        (b'a: "\\uD800"', "{P}:1: not a Unicode character in "),
+        (b"? [a]\n: b", "{P}:1: not a plain key: 'SequenceStartEvent'; a name; write a name"),
+        (b"<<: {a: 1}", "{P}:1: not a plain key: '<<'; a name; write a name"),
+        (b"a: *b", "{P}:1: not plain YAML: *b; no anchors, aliases, tags; write it out"),
+    ],
+)
+def test_a_file_that_is_not_plain_yaml_is_refused(
+    tmp_path: Path, content: bytes, error: str
+) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / P).write_bytes(content)
+    with pytest.raises(SpecError) as refused:
+        load_project(tmp_path)
+    assert str(refused.value).startswith(error.replace("{P}", P))
+
+
+def test_a_folder_without_specs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"no spec files: .*run this in the project's folder"):
+        load_project(tmp_path)
+
+
+def test_a_name_defined_in_two_files_is_refused(tmp_path: Path) -> None:
+    more = "tasks:\n  hopper: {family: mujoco, environment: Hopper-v5}\n"
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {**FILES, "tasks/zoo.yaml": more})
+    assert str(refused.value) == (
+        f"tasks/zoo.yaml:2: duplicate name 'hopper' in tasks, first at {P}:2; each name once; "
+        "rename one of them"
+    )
+
+
+def test_a_study_defined_twice_and_its_claims_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {**FILES, "tasks/studies/other.yaml": STUDY})
+    assert str(refused.value) == (
+        f"tasks/studies/other.yaml:1: duplicate study 'ladder', first in {S}; each name once; "
+        "rename one of them"
+    )
+
+
+def test_a_claim_defined_twice_is_refused(tmp_path: Path) -> None:
+    claim = STUDY[STUDY.index("  - kind") :]
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {**FILES, S: STUDY + claim})
+    assert str(refused.value) == (
+        f"{S}:41: duplicate claim 'pptb-C15', first at {S}:29; each id once; rename one of them"
+    )
+
+
+def test_a_cell_described_differently_by_two_studies_is_refused(tmp_path: Path) -> None:
+    other = STUDY.replace("study: ladder", "study: other").split("claims:")[0]
+    files = {**FILES, "tasks/studies/other.yaml": other.replace("budget: 5000", "budget: 6000")}
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, files)
+    assert str(refused.value).splitlines()[0] == (
+        f"tasks/studies/other.yaml:9: cell 'hopper--td3--none' differs at scale 'smoke' from "
+        f"{S}:9 in budget; one description of a cell; make both the same, or name a preset of "
+        "its own"
+    )
+
+
+def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    files = {
+        P: PRESETS.replace("Hopper-v5", "Hoper-v5").replace("tau: 0.005", "tau: 5"),
+        S: STUDY.replace("seeds: 3", "seeds: 0").replace("[walk-sign]", "[walk]"),
+    }
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, files)
+    assert [(problem.path, problem.line) for problem in refused.value.problems] == [
+        (P, 4),
+        (P, 34),
+        (S, 24),
+    ]
+
+
+SCRAPS = st.sampled_from(
+    [":", "-", "[", "]", "{", "}", "\n", "  ", "'", '"', "&a ", "*a", "!!int ", "#", "<<: ", "~",
+     "0", "-1", "1e6", "1.5", "99999999999999999999", "true", "null", "pptb", "hopper", "seeds",
+     "|", ">", "%", "\t", "\x00", "\u2028", "é", "? ", "---\n", "kind: td3\n", "\\"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    file=st.sampled_from([P, S]),
+    edits=st.lists(
+        st.tuples(st.floats(0, 1), st.integers(0, 30), st.one_of(SCRAPS, st.text(max_size=5))),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_a_mutilated_spec_loads_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, file: str, edits: list[tuple[float, int, str]]
+) -> None:
+    text = FILES[file]
+    for place, length, scrap in edits:
+        at = int(place * len(text))
+        text = text[:at] + scrap + text[at + length :]
+    encoded = {**FILES, file: text.encode("utf-8", "replace").decode()}
+    try:
+        load(tmp_path_factory.mktemp("specs"), encoded)
+    except SpecError as error:
+        assert all(problem.line >= 1 and problem.path in FILES for problem in error.problems)
+
+
+def _lines(draw_from: str) -> st.SearchStrategy[int]:
+    return st.integers(0, draw_from.count("\n") - 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    first=_lines(PRESETS + STUDY),
+    second=_lines(PRESETS + STUDY),
+    action=st.sampled_from(["swap", "drop", "double", "value"]),
+    value=st.sampled_from(
+        ["", "-1", "0", "[]", "{}", "null", "x", "[[]]", "0.5", "true", "[1, x]"]
+    ),
+)
+def test_a_spec_with_wrong_lines_loads_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, first: int, second: int, action: str, value: str
+) -> None:
+    lines = (PRESETS + STUDY).splitlines(keepends=True)
+    if action == "swap":
+        lines[first], lines[second] = lines[second], lines[first]
+    elif action == "drop":
+        lines[first] = ""
+    elif action == "double":
+        lines[first] *= 2
+    else:
+        lines[first] = lines[first].split(":")[0] + f": {value}\n"
+    end = PRESETS.count("\n")
+    files = {P: "".join(lines[:end]), S: "".join(lines[end:])}
+    try:
+        load(tmp_path_factory.mktemp("specs"), files)
+    except SpecError as error:
+        assert all(problem.line >= 1 and problem.path in FILES for problem in error.problems)
