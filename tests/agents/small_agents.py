@@ -1,0 +1,122 @@
+"""Small agents of each kind, and batches in which a seed's rows depend on that seed alone."""
+
+import copy
+
+import numpy as np
+import torch
+
+from baselines.classifier import Classifier
+from baselines.dqn import DQN
+from baselines.td3 import TD3
+from suite.stacked.replay import Batch
+from suite.stacked.spaces import ActionSpec
+from suite.stacked.streams import SeedStreams
+
+OFF_POLICY = {"warmup_steps": 5, "batch_size": 16, "replay_capacity": 100, "update_every": 1}
+TD3_SETTINGS = {
+    **OFF_POLICY,
+    "hidden_layers": 2,
+    "hidden_units": 32,
+    "discount": 0.9,
+    "actor_learning_rate": 1e-3,
+    "critic_learning_rate": 2e-3,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "tau": 0.05,
+    "policy_delay": 2,
+    "exploration_noise": 0.1,
+    "target_noise": 0.2,
+    "target_noise_clip": 0.5,
+}
+DQN_SETTINGS = {
+    **OFF_POLICY,
+    "convolution_filters": 16,
+    "hidden_units": 32,
+    "discount": 0.9,
+    "double": True,
+    "loss": "mse",
+    "target_update_interval": 3,
+    "epsilon_start": 1.0,
+    "epsilon_end": 0.1,
+    "epsilon_decay_steps": 10,
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "optimiser_epsilon": 1e-8,
+}
+RMSPROP = {"optimiser": "rmsprop_centred", "beta1": 0.95, "beta2": 0.95, "optimiser_epsilon": 0.01}
+CLASSIFIER_SETTINGS = {
+    "batch_size": 16,
+    "hidden_layers": 3,
+    "hidden_units": 64,
+    "learning_rate": 3e-3,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+}
+
+
+def td3(seeds, inputs=3, actions=1, high=2.0, change_network=lambda n: n, **changes):
+    settings = TD3.Settings(**(TD3_SETTINGS | changes))
+    space = ActionSpec("continuous", actions, -high, high)
+    return TD3(settings, (inputs,), space, seeds, change_network)
+
+
+def dqn(seeds, shape=(10, 10, 4), actions=6, change_network=lambda n: n, **changes):
+    settings = DQN.Settings(**(DQN_SETTINGS | changes))
+    return DQN(settings, shape, ActionSpec("discrete", actions), seeds, change_network)
+
+
+def classifier(seeds, change_network=lambda n: n, **changes):
+    settings = Classifier.Settings(**(CLASSIFIER_SETTINGS | changes))
+    return Classifier(settings, (32,), ActionSpec("labels", 10), seeds, change_network)
+
+
+AGENTS = {
+    "td3": td3,
+    "td3-6-actions": lambda seeds: td3(seeds, inputs=17, actions=6, high=1.0),
+    "dqn": dqn,
+    "dqn-6-channels": lambda seeds: dqn(seeds, shape=(10, 10, 6)),
+    "dqn-official": lambda seeds: dqn(seeds, double=False, loss="huber", **RMSPROP),
+    "dqn-vector": lambda seeds: dqn(seeds, shape=(5,), actions=3),
+    "classifier": classifier,
+}
+
+
+def random_batch(agent, seeds, number: int, size: int = 16) -> Batch:
+    """Batch `number` for an agent built by this file."""
+    streams = SeedStreams(seeds, f"test/batch/{number}")
+    shape = agent.groups[agent.policy].network.input_shape
+    observations = streams.normal(2, size, *shape)
+    if len(shape) == 3:
+        observations = (observations > 1).astype(np.float32)
+    if agent.actions == "continuous":
+        high = agent.max_action
+        action = streams.uniform(size, agent.action_size, low=-high, high=high)
+    else:
+        count = agent.groups[agent.policy].network.output_shapes()[-1][0]
+        action = streams.integers([count] * len(seeds), size)
+    return Batch(
+        observation=torch.tensor(observations[:, 0]),
+        action=torch.tensor(action),
+        reward=torch.tensor(streams.normal(size)),
+        next_observation=torch.tensor(observations[:, 1]),
+        terminal=torch.tensor((streams.uniform(size) < 0.2).astype(np.float32)),
+    )
+
+
+def trained(agent, seeds, updates: int, first: int = 0):
+    """The agent after `updates` updates, acting between them where it can."""
+    shape = agent.groups[agent.policy].network.input_shape
+    for number in range(first, first + updates):
+        agent.update(random_batch(agent, seeds, number))
+        if agent.loop == "off_policy":
+            agent.act(SeedStreams(seeds, f"test/observation/{number}").normal(*shape), number)
+    return agent
+
+
+def saved(agent) -> dict:
+    """A copy of the agent's state."""
+    return copy.deepcopy(agent.state())

@@ -1,0 +1,72 @@
+"""Pinned behaviour: a change of these figures is a change of the agent's VERSION."""
+
+import pytest
+import torch
+
+from agents.small_agents import AGENTS, random_batch, trained
+
+SEEDS = [11, 12]
+TRACES: dict[str, tuple[int, dict[str, list[float]]]] = {
+    "td3": (
+        1,
+        {
+            "loss/actor": [0.0777695, 0.124015],
+            "norm/actor": [5.01224, 5.0663],
+            "loss/critic": [3.6209, 1.4012],
+            "norm/critic": [7.04726, 7.04292],
+            "act": [0.15827, -0.0712511],
+        },
+    ),
+    "td3-6-actions": (
+        1,
+        {
+            "loss/actor": [0.158403, 0.112753],
+            "norm/actor": [4.97494, 5.05653],
+            "loss/critic": [1.98297, 1.13118],
+            "norm/critic": [6.68773, 6.73693],
+            "act": [0.0612527, 0.579534],
+        },
+    ),
+    "dqn": (1, {"loss/q": [0.834639, 1.14961], "norm/q": [4.29586, 4.34905], "act": [3.0, 5.0]}),
+    "dqn-6-channels": (
+        1,
+        {"loss/q": [0.587015, 0.988899], "norm/q": [4.31242, 4.35434], "act": [3.0, 5.0]},
+    ),
+    "dqn-official": (
+        1,
+        {"loss/q": [0.389496, 0.512321], "norm/q": [4.23899, 4.28537], "act": [3.0, 5.0]},
+    ),
+    "dqn-vector": (
+        1,
+        {"loss/q": [1.15858, 0.744394], "norm/q": [3.8495, 3.78025], "act": [1.0, 2.0]},
+    ),
+    "classifier": (
+        1,
+        {"loss/classifier": [2.45452, 2.72115], "norm/classifier": [20.0705, 20.1374]},
+    ),
+}
+
+
+def figures(kind: str) -> tuple[int, dict[str, list[float]]]:
+    agent = trained(AGENTS[kind](SEEDS), SEEDS, 12)
+    batch = random_batch(agent, SEEDS, 100)
+    values = {}
+    for name, loss in agent.losses().items():
+        parameters = agent.groups[name].parameters
+        values[f"loss/{name}"] = loss(parameters.leaves, batch).tolist()
+        values[f"norm/{name}"] = parameters.flat.norm(dim=1).tolist()
+    if agent.loop == "off_policy":
+        shape = agent.groups[agent.policy].network.input_shape
+        action = agent.act(torch.ones(2, *shape).numpy(), 1000)
+        values["act"] = action.reshape(2, -1).sum(1).tolist()
+    return agent.VERSION, values
+
+
+@pytest.mark.parametrize("kind", AGENTS)
+def test_the_trace_is_the_pinned_one(kind):
+    version, values = figures(kind)
+    pinned_version, pinned = TRACES[kind]
+    assert version == pinned_version, "pin the new version's trace"
+    assert values.keys() == pinned.keys()
+    for name, expected in pinned.items():
+        assert values[name] == pytest.approx(expected, rel=1e-3), f"bump VERSION: {name} changed"
