@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from suite.engine.display import Display
-from suite.engine.shards import Shard, make_shards
-from suite.engine.work import Train, work
+from suite.engine.shards import make_shards
+from suite.engine.work import Shard, Train, work
 from suite.specs.models import Cell
 from suite.store.atomic import StoreError, storing
 from suite.store.store import RunState, Store
@@ -20,6 +21,9 @@ from suite.training.shard import train_shard
 
 # How long to leave a shard alone whose runs another process trains.
 BUSY_SECONDS = 2.0
+
+# How long to try to reach a scheduler.
+CONNECT_SECONDS = 10.0
 
 # numpy's linear algebra must not start threads beside the other workers'.
 ONE_THREAD = {
@@ -132,7 +136,7 @@ def _cluster(jobs: int, scheduler: str | None) -> Iterator[Any]:
 
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout="10s")  # type: ignore[no-untyped-call]
+            client = Client(scheduler, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise EngineError(
                 f"cannot reach a Dask scheduler at {scheduler}: {error}. Start one with `dask"
@@ -160,6 +164,27 @@ def _cluster(jobs: int, scheduler: str | None) -> Iterator[Any]:
         yield client
 
 
+class Stopped(BaseException):
+    """Nobody waits for this shard any more."""
+
+
+def _work_on_worker(
+    shard: Shard, root: Path, train: Train, device: str, checkpoint_seconds: float
+) -> str:
+    """`work` in a Dask worker; it ends early when the engine that wants the shard went away."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    task_key = worker.get_current_task()
+
+    def stop_when_unwanted() -> None:
+        task = worker.state.tasks.get(task_key)
+        if task is None or task.state == "cancelled":
+            raise Stopped
+
+    return work(shard, root, train, device, checkpoint_seconds, stop_when_unwanted)
+
+
 def _train_on(
     client: Any, shards: Sequence[Shard], store: Store, arguments: tuple[Any, ...], display: Display
 ) -> None:
@@ -177,7 +202,8 @@ def _train_on(
         # Only as many as can run: the rest stays here, so that no shard waits behind a long one.
         while queue and len(running) < sum(workers.values()):
             shard = queue.popleft()
-            running[client.submit(work, shard, *arguments, pure=False)] = shard
+            future = client.submit(_work_on_worker, shard, *arguments, pure=False)
+            running[future] = shard
         done: set[Any] = set()
         if running:
             with suppress(TimeoutError):

@@ -2,25 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+from suite.engine.work import Shard
 from suite.specs.models import Cell, RunSpec
 from suite.specs.planning import seconds_estimate
 
 # A process of its own costs seconds of start-up, and stacked seeds share work: shards shorter than
 # this are not made.
 WORTHWHILE_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Runs of one cell, differing in their seed only, that train stacked in one process."""
-
-    cell: str
-    scale: str
-    runs: tuple[RunSpec, ...]
-    seconds: float  # estimate of the training time
 
 
 def make_shards(cells: Sequence[Cell], jobs: int) -> list[Shard]:

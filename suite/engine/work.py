@@ -3,13 +3,23 @@
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from suite.engine.shards import Shard
 from suite.specs.models import RunSpec
 from suite.store.atomic import StoreError
 from suite.store.store import RunLocked, Store
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Runs of one cell, differing in their seed only, that train stacked in one process."""
+
+    cell: str
+    scale: str
+    runs: tuple[RunSpec, ...]
+    seconds: float  # estimate of the training time
 
 
 class Progress(Protocol):
