@@ -2,39 +2,70 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from suite.specs.source import Node, Problem, SpecError, known
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], node: Node, what: str, given: Mapping[str, str]) -> Model:
-    """The mapping `node`, with `given` from outside the node, as a model; errors call it `what`.
+class Checker:
+    """Turns nodes into models and keeps what is wrong with them."""
 
-    Raises SpecError with all its problems.
-    """
-    try:
-        # JSON is the mode in which a strict model takes a list for a tuple.
-        return model.model_validate_json(json.dumps({**node.plain(), **given}))
-    except ValidationError as error:
-        errors = error.errors()
-        # Bad items also make their list too short: the items are reported.
-        locations = [item["loc"] for item in errors]
-        own = [
-            item
-            for item in errors
-            if item["type"] != "too_short"
-            or not any(
-                len(at) > len(item["loc"])
-                for at in locations
-                if at[: len(item["loc"])] == item["loc"]
-            )
-        ]
-        raise SpecError([_problem(item, node, what, model, given) for item in own]) from error
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def wrong(self, node: Node, wrong: str, allowed: str, todo: str) -> None:
+        """Keep a problem at a node."""
+        self.problems.append(node.problem(wrong, allowed, todo))
+
+    def stop_if_wrong(self) -> None:
+        """Raise SpecError with all problems so far, if there are any, by file and line."""
+        if self.problems:
+            unique = dict.fromkeys(self.problems)
+            raise SpecError(sorted(unique, key=lambda problem: (problem.path, problem.line)))
+
+    def is_mapping(self, node: Node, what: str) -> bool:
+        """Whether a node is a mapping; errors call it `what`."""
+        if isinstance(node.value, dict):
+            return True
+        self.wrong(node, f"{what} is {_shown(node.plain())}", "a mapping", "write `key: value`")
+        return False
+
+    def is_known(self, names: Iterable[str], node: Node, what: str, name: str) -> bool:
+        """Whether `name`, the `kind` of a node, is one of `names`."""
+        if name in names:
+            return True
+        self.wrong(node.at(("kind",)), f"unknown {what} {name!r}", *known(names, name))
+        return False
+
+    def model(self, model: type[Model], node: Node, what: str, **given: str) -> Model | None:
+        """The node as a model, or None and the problems. `given` comes from outside the node."""
+        if not self.is_mapping(node, what):
+            return None
+        for key in given:
+            if key in node.value:
+                wrong = f"unknown key {key!r} in {what}"
+                self.wrong(node.at((key,)), wrong, "it is given above", "remove it")
+                return None
+        try:
+            # JSON is the mode in which a strict model takes a list for a tuple.
+            return model.model_validate_json(json.dumps({**node.plain(), **given}))
+        except ValidationError as error:
+            own = _own_errors(error)
+            self.problems.extend(_problem(item, node, what, model, given) for item in own)
+            return None
+
+
+def _own_errors(error: ValidationError) -> list[ErrorDetails]:
+    """The errors without those that follow from others: bad items make their list too short."""
+    errors = error.errors()
+    inside = {item["loc"][:end] for item in errors for end in range(len(item["loc"]))}
+    return [item for item in errors if item["type"] != "too_short" or item["loc"] not in inside]
 
 
 def _problem(
@@ -64,7 +95,7 @@ def _problem(
     name = ".".join(str(part) for part in location)
     allowed = str(error["msg"]).replace("Input should be", "should be")
     allowed = allowed.replace("valid array", "list").replace("an object", "a mapping")
-    return place.problem(f"{name} of {what} is {shown(error['input'])}", allowed, "correct it")
+    return place.problem(f"{name} of {what} is {_shown(error['input'])}", allowed, "correct it")
 
 
 def _mentioned(node: Node, message: str) -> Node:
@@ -80,7 +111,6 @@ def _mentioned(node: Node, message: str) -> Node:
     return (own or named or [node])[0]
 
 
-def shown(value: object) -> str:
-    """A value as an error shows it."""
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -113,7 +113,7 @@ _MINATAR = _arguments(
 
 
 def _minatar(channels: int) -> Environment:
-    return Environment("off_policy", "discrete", (channels, 10, 10), 6, _MINATAR)
+    return Environment("off_policy", "discrete", (10, 10, channels), 6, _MINATAR)
 
 
 ENVIRONMENTS: dict[Family, dict[str, Environment]] = {

@@ -6,7 +6,7 @@ merge keys and numbers that YAML readers disagree about are refused, so that a f
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -101,6 +101,16 @@ def known(names: Iterable[str], name: object) -> tuple[str, str]:
     if len(choices) > _MOST_SHOWN:
         shown = [*(close or choices[:_MOST_SHOWN]), f"... ({len(choices)} in all)"]
     return f"known: {', '.join(shown) or 'none'}", todo
+
+
+def find(node: Node, value: object) -> Iterator[Node]:
+    """All scalars equal to `value` in or below a node."""
+    if isinstance(node.value, dict | list):
+        children = node.value.values() if isinstance(node.value, dict) else node.value
+        for child in children:
+            yield from find(child, value)
+    elif node.value == value:
+        yield node
 
 
 def read_yaml(file: Path, path: str) -> Node:

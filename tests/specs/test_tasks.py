@@ -1,5 +1,6 @@
 """The project's own specs: they load, and say what the environments and papers say."""
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,34 @@ def test_every_task_can_be_built_as_the_registry_says(project: Project) -> None:
             continue
         known = registry.ENVIRONMENTS[task.family][task.environment]
         environment = make_environment(task)
-        assert sorted(environment.observation_shape) == sorted(known.observation_shape)
+        assert environment.observation_shape == known.observation_shape
         assert environment.action.kind == known.actions
         assert environment.action.size == known.action_size
+
+
+PARAMETERS = {  # of the actor or the Q-network, as the papers' code has them
+    "halfcheetah--td3-official": 71_942,
+    "hopper--td3-official": 69_635,
+    "walker2d--td3-official": 71_942,
+    "ant--td3-official": 75_016,
+    "breakout--chain-ddqn": 132_566,
+    "asterix--chain-ddqn": 132_566,
+    "space_invaders--chain-ddqn": 132_854,
+    "freeway--chain-ddqn": 132_998,
+    "seaquest--chain-ddqn": 133_430,
+}
+
+
+@pytest.mark.parametrize("cell", list(PARAMETERS))
+def test_networks_have_the_sizes_of_the_papers(project: Project, cell: str) -> None:
+    task, preset = (project.tasks[cell.split("--")[0]], project.agents[cell.split("--")[1]])
+    environment = make_environment(task)
+    kind: Any = registry.AGENTS[preset.kind]
+    settings = kind.Settings.model_validate(preset.settings)
+    shape = environment.observation_shape
+    agent = kind(settings, shape, environment.action, [0], lambda network: network)
+    slices = agent.groups[agent.policy].parameters.slices
+    assert sum(math.prod(part.shape) for part in slices) == PARAMETERS[cell]
 
 
 @pytest.mark.parametrize("name", ["halfcheetah", "hopper", "walker2d", "ant"])

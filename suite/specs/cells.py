@@ -1,0 +1,303 @@
+"""From the groups of the studies to resolved and checked cells."""
+
+from collections.abc import Mapping
+
+from suite.specs import registry
+from suite.specs.checking import Checker
+from suite.specs.models import (
+    SCALES,
+    AgentSpec,
+    Cell,
+    GroupSpec,
+    PluginSpec,
+    ProbeSpec,
+    RunSpec,
+    Scale,
+    ScaleSpec,
+    TaskSpec,
+    cell_id,
+)
+from suite.specs.presets import Presets
+from suite.specs.source import Node, find, known
+
+_LONGEST_CELL_ID = 200  # a cell id is a file name
+
+
+class Cells:
+    """The cells of all studies by scale and id."""
+
+    def __init__(self, checker: Checker, presets: Presets) -> None:
+        self.checker = checker
+        self.presets = presets
+        self.cells: dict[Scale, dict[str, Cell]] = {scale: {} for scale in SCALES}
+        self.places: dict[tuple[Scale, str], Node] = {}
+
+    def add_group(self, study: str, node: Node) -> None:
+        """Add the cells of one group of a study, at all its scales."""
+        group = self.checker.model(GroupSpec, node, "a group of cells")
+        if group is None or not self._names_are_known(group, node):
+            return
+        for scale, place in node.value["scales"].value.items():
+            spec = self.checker.model(ScaleSpec, place, f"scale {scale!r}")
+            if spec is None or not self._scale_is_sound(group, spec, place):
+                continue
+            for task in group.tasks:
+                for agent in group.agents:
+                    for plugins in group.plugins:
+                        self._load_cell(study, scale, node, (task, agent, plugins), spec, place)
+
+    def _names_are_known(self, group: GroupSpec, node: Node) -> bool:
+        """All names exist and none is repeated; whether all presets are valid too."""
+        before = len(self.checker.problems)
+        for section, names in (("tasks", group.tasks), ("agents", group.agents)):
+            self._names(self.presets.defined[section], node.at((section,)), section[:-1], names)
+        for i, names in enumerate(group.plugins):
+            self._names(self.presets.defined["plugins"], node.at(("plugins", i)), "plug-in", names)
+        ids = ["+".join(names) for names in group.plugins]
+        for i, name in enumerate(ids):
+            if name in ids[:i]:
+                place = node.at(("plugins", i))
+                self.checker.wrong(
+                    place, f"list of plug-ins twice: {name}", "each once", "remove one"
+                )
+        self._names(registry.PROBES, node.at(("probes",)), "probe", group.probes)
+        return len(self.checker.problems) == before and all(
+            (
+                all(name in self.presets.tasks for name in group.tasks),
+                all(name in self.presets.agents for name in group.agents),
+                all(name in self.presets.plugins for names in group.plugins for name in names),
+            )
+        )
+
+    def _names(
+        self, names: Mapping[str, object], node: Node, what: str, used: tuple[str, ...]
+    ) -> None:
+        for i, name in enumerate(used):
+            if name not in names:
+                self.checker.wrong(node.at((i,)), f"unknown {what} {name!r}", *known(names, name))
+            elif name in used[:i]:
+                self.checker.wrong(
+                    node.at((i,)), f"{what} twice: {name!r}", "each once", "remove one"
+                )
+
+    def _scale_is_sound(self, group: GroupSpec, spec: ScaleSpec, node: Node) -> bool:
+        before = len(self.checker.problems)
+        if spec.evaluate_every > spec.budget:
+            self.checker.wrong(
+                node.at(("evaluate_every",)),
+                f"evaluate_every {spec.evaluate_every} is beyond the budget",
+                f"at most the budget, {spec.budget}",
+                "evaluate more often",
+            )
+        used = {name for names in group.plugins for name in names}
+        for name in spec.plugins:
+            if name not in used:
+                self.checker.wrong(
+                    node.at(("plugins", name)),
+                    f"settings for plug-in {name!r}, which no cell of the group uses",
+                    f"used: {', '.join(sorted(used)) or 'none'}",
+                    "remove them or correct the name",
+                )
+        for name in spec.probes:
+            if name not in group.probes:
+                self.checker.wrong(
+                    node.at(("probes", name)),
+                    f"settings for probe {name!r}, which the group does not use",
+                    f"used: {', '.join(group.probes) or 'none'}",
+                    "remove them or correct the name",
+                )
+        return len(self.checker.problems) == before
+
+    def _load_cell(
+        self,
+        study: str,
+        scale: Scale,
+        group: Node,
+        names: tuple[str, str, tuple[str, ...]],
+        spec: ScaleSpec,
+        node: Node,
+    ) -> None:
+        """Resolve one cell at one scale and add it, if it is sound."""
+        task, (agent_name, plugin_names) = self.presets.tasks[names[0]], names[1:]
+        if not self._agent_can_act(group, task, self.presets.agents[agent_name]):
+            return
+        agent = self.presets.agent(agent_name, node.value.get("agent"))
+        overrides = node.value["plugins"].value if "plugins" in node.value else {}
+        plugins = [self.presets.plugin(name, overrides.get(name)) for name in plugin_names]
+        probes = self._resolved_probes(group, node)
+        if agent is None or None in plugins or probes is None:
+            return
+        sound = [plugin for plugin in plugins if plugin is not None]
+        if not self._plugins_fit(group, agent, sound):
+            return
+        if not self._budget_is_enough(task, agent, spec, node):
+            return
+        identity = cell_id(task.name, agent.name, plugin_names)
+        if len(identity) > _LONGEST_CELL_ID:
+            self.checker.wrong(
+                group,
+                f"cell id of {len(identity)} characters: {identity[:40]}...",
+                f"at most {_LONGEST_CELL_ID}",
+                "shorten the names",
+            )
+            return
+        runs = tuple(
+            RunSpec(
+                task=task,
+                agent=agent,
+                plugins=tuple(sound),
+                probes=probes,
+                seed=seed,
+                budget=spec.budget,
+                evaluate_every=spec.evaluate_every,
+                evaluation_episodes=spec.evaluation_episodes,
+                versions=_versions(task, agent, sound, probes),
+            )
+            for seed in range(spec.seeds)
+        )
+        self._add(Cell(id=identity, scale=scale, runs=runs, studies=(study,)), node)
+
+    def _add(self, cell: Cell, node: Node) -> None:
+        """Add a cell; one that another group has too must have the same runs, seeds apart."""
+        present = self.cells[cell.scale].get(cell.id)
+        if present is None:
+            self.cells[cell.scale][cell.id] = cell
+            self.places[cell.scale, cell.id] = node
+            return
+        first = self.places[cell.scale, cell.id]
+        if present.runs[0] != cell.runs[0]:
+            self.checker.wrong(
+                node,
+                f"cell {cell.id!r} differs at scale {cell.scale!r} from {first.path}:{first.line}"
+                f" in {_difference(present.runs[0], cell.runs[0])}",
+                "one description of a cell",
+                "make both the same, or name a preset of its own",
+            )
+            return
+        runs = max(present.runs, cell.runs, key=len)
+        studies = tuple(dict.fromkeys(present.studies + cell.studies))
+        self.cells[cell.scale][cell.id] = cell.model_copy(update={"runs": runs, "studies": studies})
+
+    def _resolved_probes(self, group: Node, node: Node) -> tuple[ProbeSpec, ...] | None:
+        names = group.value["probes"].plain() if "probes" in group.value else []
+        probes = []
+        for name in names:
+            place = node.at(("probes", name)) if "probes" in node.value else node
+            has_settings = "probes" in node.value and name in node.value["probes"].value
+            settings = self.checker.model(
+                registry.PROBES[name].Settings,
+                place if has_settings else Node({}, group.path, group.line),
+                f"settings of probe {name!r}",
+            )
+            if settings is None:
+                return None
+            probes.append(ProbeSpec(kind=name, settings=settings.model_dump(mode="json")))
+        return tuple(probes)
+
+    def _agent_can_act(self, group: Node, task: TaskSpec, agent: AgentSpec) -> bool:
+        environment = registry.ENVIRONMENTS[task.family][task.environment]
+        if _fits(registry.AGENTS[agent.kind], environment):
+            return True
+        fitting = [
+            name
+            for name, preset in self.presets.agents.items()
+            if _fits(registry.AGENTS[preset.kind], environment)
+        ]
+        kind = registry.AGENTS[agent.kind]
+        self.checker.wrong(
+            next(find(group.at(("agents",)), agent.name)),
+            f"agent {agent.name!r} ({kind.loop}, {kind.actions} actions) can't act in task "
+            f"{task.name!r} ({environment.loop}, {environment.actions} actions)",
+            f"agents for it: {', '.join(sorted(fitting)) or 'none'}",
+            "use one of them, or move the task to another group",
+        )
+        return False
+
+    def _plugins_fit(self, group: Node, agent: AgentSpec, plugins: list[PluginSpec]) -> bool:
+        before = len(self.checker.problems)
+        for i, plugin in enumerate(plugins):
+            place = next(find(group.at(("plugins",)), plugin.name))
+            reason = registry.refusal(plugin.kind, plugin.settings, agent.kind)
+            if reason is not None:
+                self.checker.wrong(
+                    place,
+                    f"plug-in {plugin.name!r} can't go with agent {agent.name!r}: {reason}",
+                    "plug-ins that fit the agent",
+                    "remove it from this group",
+                )
+            for other in plugins[:i]:
+                if {plugin.kind, other.kind} in registry.EXCLUSIVE or plugin.kind == other.kind:
+                    self.checker.wrong(
+                        place,
+                        f"plug-in {plugin.name!r} can't go with plug-in {other.name!r}: both "
+                        "do the same to the network or its weights",
+                        "one of them",
+                        "remove one from this list",
+                    )
+        return len(self.checker.problems) == before
+
+    def _budget_is_enough(
+        self, task: TaskSpec, agent: AgentSpec, spec: ScaleSpec, node: Node
+    ) -> bool:
+        before = len(self.checker.problems)
+        budget = node.at(("budget",))
+        loop = registry.AGENTS[agent.kind].loop
+        warmup = agent.settings.get("warmup_steps", 0)
+        if warmup >= spec.budget:
+            self.checker.wrong(
+                budget,
+                f"budget {spec.budget} with a warm-up of {warmup} steps trains nothing "
+                f"(agent {agent.name!r})",
+                "a budget beyond the warm-up",
+                "raise the budget, or set warmup_steps under `agent:` of this scale",
+            )
+        if loop == "off_policy" and spec.evaluation_episodes < 1:
+            self.checker.wrong(
+                node.at(("evaluation_episodes",)),
+                f"evaluation_episodes {spec.evaluation_episodes} for task {task.name!r}",
+                "at least 1",
+                "raise it",
+            )
+        batch_size = task.arguments.get("batch_size")
+        if batch_size is not None and batch_size != agent.settings["batch_size"]:
+            self.checker.wrong(
+                node,
+                f"agent {agent.name!r} has batch_size {agent.settings['batch_size']} for task "
+                f"{task.name!r}",
+                f"the task's batch_size, {batch_size}",
+                "change one of them",
+            )
+        steps_per_task = task.arguments.get("steps_per_task", 1)
+        for name in ("budget", "evaluate_every"):
+            if getattr(spec, name) % steps_per_task:
+                self.checker.wrong(
+                    node.at((name,)),
+                    f"{name} {getattr(spec, name)} ends within a relabeling of {task.name!r}",
+                    f"a multiple of steps_per_task, {steps_per_task}",
+                    "round it",
+                )
+        return len(self.checker.problems) == before
+
+
+def _fits(agent: registry.AgentClass, environment: registry.Environment) -> bool:
+    if agent.loop != environment.loop:
+        return False
+    return agent.loop != "off_policy" or agent.actions == environment.actions
+
+
+def _versions(
+    task: TaskSpec, agent: AgentSpec, plugins: list[PluginSpec], probes: tuple[ProbeSpec, ...]
+) -> dict[str, int]:
+    """Behaviour versions of everything that a run is made of."""
+    return {
+        f"agent/{agent.kind}": registry.AGENTS[agent.kind].VERSION,
+        f"env/{task.family}": registry.VERSIONS[task.family],
+        **{f"plugin/{plugin.kind}": registry.PLUGINS[plugin.kind].VERSION for plugin in plugins},
+        **{f"probe/{probe.kind}": registry.PROBES[probe.kind].VERSION for probe in probes},
+    }
+
+
+def _difference(first: RunSpec, second: RunSpec) -> str:
+    """The fields in which two runs differ."""
+    left, right = first.model_dump(), second.model_dump()
+    return ", ".join(name for name in left if left[name] != right[name])

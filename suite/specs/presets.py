@@ -1,0 +1,133 @@
+"""Presets: the named tasks, agents and plug-ins of `tasks/*.yaml`."""
+
+from typing import Any
+
+from suite.specs import registry
+from suite.specs.checking import Checker
+from suite.specs.models import AgentSpec, PluginSpec, TaskSpec
+from suite.specs.source import Node, known
+
+
+class Presets:
+    """All presets; `defined` has the places of all names, also of presets that are wrong."""
+
+    def __init__(self, checker: Checker, files: list[Node]) -> None:
+        self.checker = checker
+        self.defined: dict[str, dict[str, Node]] = {"tasks": {}, "agents": {}, "plugins": {}}
+        self.tasks: dict[str, TaskSpec] = {}
+        self.agents: dict[str, AgentSpec] = {}
+        self.plugins: dict[str, PluginSpec] = {}
+        for file in files:
+            if not self.checker.is_mapping(file, "a preset file"):
+                continue
+            for section, node in file.value.items():
+                if section not in self.defined:
+                    self.checker.wrong(
+                        node, f"unknown section {section!r}", *known(self.defined, section)
+                    )
+                elif self.checker.is_mapping(node, f"section {section!r}"):
+                    for name, preset in node.value.items():
+                        self._define(section, name, preset)
+        for name, node in self.defined["tasks"].items():
+            self._load_task(name, node)
+        for name, node in self.defined["agents"].items():
+            self._load_agent(name, node)
+        for name, node in self.defined["plugins"].items():
+            self._load_plugin(name, node)
+
+    def _define(self, section: str, name: str, node: Node) -> None:
+        first = self.defined[section].setdefault(name, node)
+        if first is not node:
+            self.checker.wrong(
+                node,
+                f"duplicate name {name!r} in {section}, first at {first.path}:{first.line}",
+                "each name once",
+                "rename one of them",
+            )
+
+    def _load_task(self, name: str, node: Node) -> None:
+        task = self.checker.model(TaskSpec, node, f"task {name!r}", name=name)
+        if task is None:
+            return
+        environments = registry.ENVIRONMENTS[task.family]
+        if task.environment not in environments:
+            self.checker.wrong(
+                node.at(("environment",)),
+                f"unknown {task.family} environment {task.environment!r}",
+                *known(environments, task.environment),
+            )
+            return
+        if task.action_repeat != 1:
+            self.checker.wrong(
+                node.at(("action_repeat",)),
+                f"action_repeat {task.action_repeat} in task {name!r}",
+                f"1 is the only one that {task.family} has",
+                "remove it",
+            )
+            return
+        model = environments[task.environment].arguments
+        place = node.value.get("arguments", Node({}, node.path, node.line))
+        arguments = self.checker.model(model, place, f"arguments of task {name!r}")
+        if arguments is not None:
+            resolved = arguments.model_dump(mode="json", exclude_none=True)
+            self.tasks[name] = task.model_copy(update={"arguments": resolved})
+
+    def _load_agent(self, name: str, node: Node) -> None:
+        agent = self.checker.model(AgentSpec, node, f"agent {name!r}", name=name)
+        if agent is None:
+            return
+        if not self.checker.is_known(registry.AGENTS, node, "agent kind", agent.kind):
+            return
+        settings = self._agent_settings(agent, _settings(node))
+        if settings is not None:
+            self.agents[name] = agent.model_copy(update={"settings": settings})
+
+    def _load_plugin(self, name: str, node: Node) -> None:
+        plugin = self.checker.model(PluginSpec, node, f"plug-in {name!r}", name=name)
+        if plugin is None:
+            return
+        if not self.checker.is_known(registry.PLUGINS, node, "plug-in kind", plugin.kind):
+            return
+        settings = self._plugin_settings(plugin, _settings(node))
+        if settings is not None:
+            self.plugins[name] = plugin.model_copy(update={"settings": settings})
+
+    def agent(self, name: str, overrides: Node | None) -> AgentSpec | None:
+        """A preset with settings of a scale in place of its own; None if they are wrong."""
+        agent = self.agents[name]
+        if overrides is None:
+            return agent
+        place = _merged(self.defined["agents"][name], overrides)
+        settings = self._agent_settings(agent, place)
+        return None if settings is None else agent.model_copy(update={"settings": settings})
+
+    def plugin(self, name: str, overrides: Node | None) -> PluginSpec | None:
+        """A preset with settings of a scale in place of its own; None if they are wrong."""
+        plugin = self.plugins[name]
+        if overrides is None:
+            return plugin
+        place = _merged(self.defined["plugins"][name], overrides)
+        settings = self._plugin_settings(plugin, place)
+        return None if settings is None else plugin.model_copy(update={"settings": settings})
+
+    def _agent_settings(self, agent: AgentSpec, node: Node) -> dict[str, Any] | None:
+        model = registry.AGENTS[agent.kind].Settings
+        settings = self.checker.model(model, node, f"settings of agent {agent.name!r}")
+        return None if settings is None else settings.model_dump(mode="json")
+
+    def _plugin_settings(self, plugin: PluginSpec, node: Node) -> dict[str, Any] | None:
+        model = registry.PLUGINS[plugin.kind].Settings
+        settings = self.checker.model(model, node, f"settings of plug-in {plugin.name!r}")
+        return None if settings is None else settings.model_dump(mode="json")
+
+
+def _settings(node: Node) -> Node:
+    settings = node.value.get("settings", Node({}, node.path, node.line))
+    assert isinstance(settings, Node)
+    return settings
+
+
+def _merged(preset: Node, overrides: Node) -> Node:
+    """The preset's settings with overrides in their place, standing where the overrides stand."""
+    settings = {**_settings(preset).value, **overrides.value}
+    return Node(settings, overrides.path, overrides.line)
