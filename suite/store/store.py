@@ -269,6 +269,10 @@ class Store:
         """The record of a complete run. Raises StoreError when it is not complete or not whole."""
         return self._result(key, "record.json")
 
+    def record_digest(self, key: str) -> str:
+        """SHA-256 of the record's bytes; raises as `record`."""
+        return str(self._result(key, "COMPLETE")["sha256"]["record.json"])
+
     def provenance(self, key: str) -> dict[str, Any]:
         """The provenance of a complete run; raises as `record`."""
         return self._result(key, "provenance.json")

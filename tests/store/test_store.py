@@ -1,5 +1,6 @@
 """The run store: states, checkpoints, completion, and what happens when disks and processes die."""
 
+import hashlib
 import json
 import os
 import random
@@ -70,6 +71,8 @@ def test_run_goes_from_queued_to_done(store):
         store.complete(KEY, record_of(), {"seconds": {"total": 1.5}})
     assert store.state(KEY).state == "done"
     assert store.record(KEY) == record_of()
+    content = (store.folder(KEY) / "record.json").read_bytes()
+    assert store.record_digest(KEY) == hashlib.sha256(content).hexdigest()
     assert store.provenance(KEY) == {"seconds": {"total": 1.5}}
     names = sorted(path.name for path in store.folder(KEY).iterdir())
     assert names == ["COMPLETE", "lock", "provenance.json", "record.json", "spec.json"]
