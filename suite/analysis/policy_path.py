@@ -10,6 +10,16 @@ from suite.plugins.protocol import Agent
 from suite.stacked.streams import State
 
 
+class PolicyPathSettings(BaseModel):
+    """Settings of the path recorder."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    every: int = Field(
+        default=25, ge=1, description="policy updates between snapshots (PPTB paper App. C: 25)"
+    )
+
+
 class PolicyPath:
     """Snapshots of the policy group's flat vector, as PPTB stores them (PPTB paper Alg. 1, App. C).
 
@@ -18,17 +28,9 @@ class PolicyPath:
     """
 
     VERSION: ClassVar[int] = 1
+    Settings: ClassVar[type[BaseModel]] = PolicyPathSettings
 
-    class Settings(BaseModel):
-        """Settings of the path recorder."""
-
-        model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-        every: int = Field(
-            default=25, ge=1, description="policy updates between snapshots (PPTB paper App. C: 25)"
-        )
-
-    def __init__(self, settings: Settings, agent: Agent, seeds: Sequence[int]) -> None:
+    def __init__(self, settings: PolicyPathSettings, agent: Agent, seeds: Sequence[int]) -> None:
         self.settings = settings
         self._last = agent.groups[agent.policy].steps
         self._snapshots = [_snapshot(agent)]

@@ -11,6 +11,12 @@ from suite.plugins.protocol import Agent
 from suite.stacked.streams import State
 
 
+class WeightNormsSettings(BaseModel):
+    """There is nothing to set."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
 class WeightNorms:
     """Frobenius norms of every weight tensor, and what they do to the learning rate.
 
@@ -18,17 +24,13 @@ class WeightNorms:
     `weight_norm/...` the norm |W|, `weight_norm_ratio/...` |W| over its norm rho at
     initialisation, `effective_learning_rate/...` eta * rho / |W| with the optimiser's present
     learning rate eta (NaP paper Def. 1, normalised steps, the case of Adam and RMSprop). The
-    effective learning rate of a zero weight is infinite and left out by the record.
+    effective learning rate of a zero weight is infinite: null in the record.
     """
 
     VERSION: ClassVar[int] = 1
+    Settings: ClassVar[type[BaseModel]] = WeightNormsSettings
 
-    class Settings(BaseModel):
-        """There is nothing to set."""
-
-        model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    def __init__(self, settings: Settings, agent: Agent, seeds: Sequence[int]) -> None:
+    def __init__(self, settings: WeightNormsSettings, agent: Agent, seeds: Sequence[int]) -> None:
         self.settings = settings
         self._initial = _norms(agent)
 

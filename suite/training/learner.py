@@ -48,7 +48,7 @@ def build_agent(
     device: str,
 ) -> LearningAgent:
     """The freshly initialised agent of a run for these seeds."""
-    kind = AGENTS[run.agent.kind]
+    kind: Any = AGENTS[run.agent.kind]  # each takes settings of its own type
     # Through JSON, as specs are kept: it has lists where settings have tuples.
     settings = kind.Settings.model_validate_json(json.dumps(run.agent.settings))
     agent: LearningAgent = kind(
@@ -140,11 +140,12 @@ class Learner:
             self.series.append(step, probe.at_evaluation(self.agent, step))
 
     def figures(self, i: int) -> dict[str, float | None]:
-        """One seed's last value of every plug-in diagnostic, by its own name, and the figures of
-        the probes. What is not finite is null."""
+        """One seed's figures: those of the probes, and the last value of every plug-in diagnostic
+        whose name has no slash. What is not finite is null."""
         figures: dict[str, np.ndarray] = {}
         for plugin in self.plugins:
-            figures.update(plugin.diagnostics())
+            diagnostics = plugin.diagnostics()
+            figures |= {name: row for name, row in diagnostics.items() if "/" not in name}
         for probe in self.probes:
             figures.update(probe.at_end(self.agent))
         return {

@@ -1,5 +1,6 @@
 """Agents from what is stored, without their environment."""
 
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -36,7 +37,8 @@ def agent_from_checkpoint(store: Store, key: str, device: str = "cpu") -> Learni
             network = plugin.change_network(network)
         return network
 
-    action = ActionSpec(AGENTS[run.agent.kind].actions, int(size), low, high)
+    kind: Any = AGENTS[run.agent.kind]
+    action = ActionSpec(kind.actions, int(size), low, high)
     agent = build_agent(run, [run.seed], shape, action, change_network, device)
     agent.load_state(take_prefix("agent", state))
     return agent

@@ -8,9 +8,9 @@ import numpy as np
 from suite.envs.vector import StackedEnvironments
 from suite.specs.models import RunSpec
 from suite.stacked.replay import Replay
+from suite.stacked.streams import State, add_prefix, take_prefix
 from suite.training.evaluation import Evaluation
 from suite.training.learner import Learner
-from suite.stacked.streams import State, add_prefix, take_prefix
 
 # Learn calls between checks that all parameters are finite.
 CHECK_EVERY = 100

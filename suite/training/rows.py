@@ -45,4 +45,3 @@ def stack(rows: Sequence[Row]) -> State:
     state: State = {key: np.stack([row.arrays[key] for row in rows]) for key in first.arrays}
     state.update({key: [row.values[key] for row in rows] for key in first.values})
     return state
-

@@ -9,7 +9,7 @@ from suite.stacked.streams import State
 
 
 class Series:
-    """Named series of (step, value), one set per seed. No value depends on the seed's companions."""
+    """Named series of (step, value), one set per seed."""
 
     def __init__(self, count: int) -> None:
         self._seeds: list[dict[str, dict[str, list[float | int | None]]]] = [
@@ -29,7 +29,7 @@ class Series:
         series["value"].append(value if math.isfinite(value) else None)
 
     def of(self, i: int) -> dict[str, dict[str, list[float | int | None]]]:
-        """All series of one seed: `{name: {"step": [...], "value": [...]}}`, as the record has it."""
+        """All series of one seed, `{name: {"step": [...], "value": [...]}}`."""
         return self._seeds[i]
 
     def last(self, i: int, name: str) -> float | None:

@@ -1,15 +1,17 @@
 """A shard: the seeds of a cell that train stacked in this process."""
 
+import functools
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass
 from time import monotonic
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, Protocol
 
 import numpy as np
 
 from suite.specs.models import RunSpec
 from suite.specs.registry import AGENTS
 from suite.stacked.streams import State
+from suite.store import provenance
 from suite.store.store import Checkpoint, Store
 from suite.training.off_policy import OffPolicyLoop
 from suite.training.process import configure
@@ -20,6 +22,10 @@ from suite.training.simulation import SimulationLoop
 from suite.training.supervised import SupervisedLoop
 
 RECORD_VERSION = 1
+
+# Once per process: what it tells cannot change while the process lives.
+_machine = functools.cache(provenance.collect)
+
 PROGRESS_SECONDS = 2.0
 
 # A checkpoint may take this share of the time between two checkpoints.
@@ -63,14 +69,15 @@ LOOPS: dict[str, Callable[[RunSpec, Sequence[int], str], Loop]] = {
 }
 
 
-class Progress(TypedDict):
-    """Where the seeds that train together stand."""
+@dataclass(frozen=True)
+class Progress:
+    """Where the seeds that train stacked now stand."""
 
-    keys: list[str]
+    keys: tuple[str, ...]
     step: int
     total: int
-    steps_per_second: float  # summed over these seeds
-    mean_return: float | None  # newest evaluation, mean over these seeds
+    steps_per_second: float  # over all these seeds
+    last_return: float | None  # newest evaluation, mean over these seeds
 
 
 def train_shard(
@@ -86,7 +93,8 @@ def train_shard(
 
     Seeds whose checkpoints are at the same step train stacked; completed runs are left alone. A
     seed whose parameters or actions stop being finite is completed as `diverged` and leaves the
-    stack; the others go on and are not touched by it.
+    stack; the others go on and are not touched by it. The caller holds the runs' locks. `report` is
+    called every two seconds.
 
     Raises ValueError when the runs differ in more than their seed.
     """
@@ -97,20 +105,18 @@ def train_shard(
             f"cell {cell!r}: the runs of seeds {different} differ from the run of seed "
             f"{runs[0].seed} in more than the seed; train them in shards of their own"
         )
-    pending = [run for run in runs if not store.state(run.key()).complete]
-    with ExitStack() as locks:
-        groups: dict[int, list[tuple[RunSpec, Checkpoint | None]]] = {}
-        for run in pending:
-            locks.enter_context(store.lock(run.key()))
-            store.begin(run.key(), run.model_dump(mode="json"))
+    groups: dict[int, list[tuple[RunSpec, Checkpoint | None]]] = {}
+    for run in runs:
+        if not store.state(run.key()).complete:
             checkpoint = store.load_checkpoint(run.key())
             groups.setdefault(checkpoint.step if checkpoint else 0, []).append((run, checkpoint))
-        for step in sorted(groups):
-            seeds = groups.pop(step)
-            group = _Group([run for run, _ in seeds], store, cell, scale, device)
-            group.start([checkpoint for _, checkpoint in seeds if checkpoint is not None])
-            seeds.clear()  # the checkpoints' memory is not needed any more
-            group.train(report, checkpoint_seconds)
+    for step in sorted(groups):
+        seeds = groups.pop(step)
+        group = _Group([run for run, _ in seeds], store, cell, scale, device)
+        group.start([checkpoint for _, checkpoint in seeds if checkpoint is not None])
+        del seeds  # the checkpoints' memory is not needed any more
+        group.train(report, checkpoint_seconds)
+        del group
 
 
 def _without_seed(run: RunSpec) -> RunSpec:
@@ -157,11 +163,12 @@ class _Group:
             if now >= next_checkpoint and self.runs:
                 self._checkpoint()
                 spent = monotonic() - now
+                self.loop.seconds.add("checkpoint", spent)
                 now = monotonic()
                 next_checkpoint = now + max(checkpoint_seconds, spent / CHECKPOINT_SHARE)
-            if now >= reported + PROGRESS_SECONDS and self.runs:
+            if report is not None and now >= reported + PROGRESS_SECONDS and self.runs:
                 done = (self.loop.step - reported_step) * len(self.runs)
-                self._report(report, done / (now - reported))
+                report(self._progress(done / (now - reported)))
                 reported, reported_step = now, self.loop.step
         for i in range(len(self.runs)):
             self._complete(i, "done", "")
@@ -205,24 +212,20 @@ class _Group:
             "series": self.loop.series.of(i),
             "figures": self.loop.figures(i),
         }
-        provenance = {
-            "device": self.device,
+        where = {
+            **_machine(self.device),
             "companions": [other.seed for other in self.runs if other is not run],
-            "seconds": self.loop.seconds.of(i),
+            "seconds": self.loop.seconds.of(i),  # this seed's share of the shard's
         }
-        self.store.complete(run.key(), record, provenance, self.loop.files(i), state)
+        self.store.complete(run.key(), record, where, self.loop.files(i), state)
 
-    def _report(self, report: Callable[[Progress], None] | None, steps_per_second: float) -> None:
+    def _progress(self, steps_per_second: float) -> Progress:
         returns = [self.loop.series.last(i, "return") for i in range(len(self.runs))]
         known = [value for value in returns if value is not None]
-        progress = Progress(
-            keys=[run.key() for run in self.runs],
+        return Progress(
+            keys=tuple(run.key() for run in self.runs),
             step=self.loop.step,
             total=self.loop.total,
             steps_per_second=steps_per_second,
-            mean_return=sum(known) / len(known) if known else None,
+            last_return=sum(known) / len(known) if known else None,
         )
-        for key in progress["keys"]:
-            self.store.save_progress(key, progress)
-        if report is not None:
-            report(progress)

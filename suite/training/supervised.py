@@ -49,7 +49,7 @@ class SupervisedLoop:
         if run.budget % self.task.steps_per_task:
             raise ValueError(
                 f"task {run.task.name!r}: a budget of {run.budget} steps is not a whole number of "
-                f"labellings of {self.task.steps_per_task} steps; change the budget or steps_per_task"
+                f"labellings of {self.task.steps_per_task} steps; change one of them"
             )
         self._batch_size = int(run.agent.settings["batch_size"])
         if self.task.batch_size not in (None, self._batch_size):
@@ -131,7 +131,7 @@ class SupervisedLoop:
         self.seconds.add("total", elapsed)
 
     def _dead_fractions(self) -> dict[str, np.ndarray]:
-        """Fraction `[S]` of each hidden layer's units that no input activates (NaP paper Fig. 1)."""
+        """Fraction `[S]` of each layer's units that no input activates (NaP paper Fig. 1)."""
         group = self.agent.groups[self.agent.policy]
         trace: dict[str, Tensor] = {}
         with torch.no_grad():

@@ -114,6 +114,8 @@ def small_runs(
 def train(runs: list[RunSpec], folder: Path) -> Store:
     """Train runs as one shard in a store of their own."""
     store = Store(folder)
+    for run in runs:
+        store.begin(run.key(), run.model_dump(mode="json"))
     train_shard(runs, store, "cell", "smoke")
     return store
 

@@ -1,0 +1,244 @@
+"""Shards: records, provenance, divergence, and where training goes on."""
+
+import json
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from suite.plugins.protocol import Plugin, PluginSettings
+from suite.plugins.registry import PLUGINS
+from suite.specs.models import PluginSpec
+from suite.store.store import Store
+from suite.training.shard import train_shard
+from training.small_runs import AGENTS, TASKS, result, small_runs, train
+
+
+class PoisonSettings(PluginSettings):
+    seed: int
+    at: int
+    what: str = "parameters"
+
+
+class Poison(Plugin):
+    """Makes one seed diverge after a number of learn calls; the others are left alone."""
+
+    VERSION: ClassVar[int] = 1
+    kind = "poison"
+    Settings = PoisonSettings
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.settings = settings
+
+    def after_update(self, agent):
+        if agent.updates == self.settings.at and self.settings.seed in agent.seeds:
+            row = agent.seeds.index(self.settings.seed)
+            with torch.no_grad():
+                if self.settings.what == "parameters":
+                    agent.groups[agent.policy].parameters.flat[row, 3] = torch.nan
+                else:  # finite weights whose outputs are not: the first layer times the second
+                    agent.groups[agent.policy].parameters.flat[row] = 1e38
+
+
+@pytest.fixture
+def poison(monkeypatch):
+    monkeypatch.setitem(PLUGINS, "poison", Poison)
+
+    def spec(**settings):
+        return PluginSpec(name="poison", kind="poison", settings=settings)
+
+    return spec
+
+
+@pytest.mark.parametrize("kind", AGENTS)
+@pytest.mark.parametrize("diverged", [0, 1, 2])
+def test_the_siblings_of_a_diverged_seed_finish_as_if_it_had_never_been(
+    kind, diverged, poison, tmp_path
+):
+    plugins = [poison(seed=diverged, at=15)]
+    runs = small_runs(kind, [0, 1, 2], plugins, probes=("weight_norms",))
+    store = train(runs, tmp_path / "together")
+    siblings = [run for run in runs if run.seed != diverged]
+    alone = train(siblings, tmp_path / "alone")
+    for run in siblings:
+        assert store.state(run.key()).state == "done"
+        assert result(store, run) == result(alone, run)
+    state = store.state(runs[diverged].key())
+    assert state.state == "diverged" and "step" in state.message
+    record = store.record(runs[diverged].key())
+    assert record["state"] == "diverged" and record["message"] == state.message
+    # Nothing is recorded after the step at which it was seen.
+    seen = int(state.message.split()[-1])
+    steps = [step for series in record["series"].values() for step in series["step"]]
+    assert seen < runs[0].budget and max(steps) <= seen
+
+
+def test_an_action_that_is_not_finite_never_reaches_the_environment(poison, tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.training.off_policy.CHECK_EVERY", 10**9)
+    runs = small_runs("td3", [0, 1], [poison(seed=0, at=15)], evaluate_every=1000)
+    seen = []
+    from suite.envs.mujoco import MuJoCo
+
+    step = MuJoCo.step
+    monkeypatch.setattr(
+        MuJoCo, "step", lambda self, action: seen.append(action.copy()) or step(self, action)
+    )
+    store = train(runs, tmp_path)
+    assert store.state(runs[0].key()).state == "diverged"
+    assert store.state(runs[0].key()).message.endswith("step 36")  # the act after 15 updates
+    assert store.state(runs[1].key()).state == "done"
+    assert np.isfinite(seen).all()
+
+
+def test_finite_weights_with_an_output_that_is_not_count_as_diverged(poison, tmp_path):
+    runs = small_runs("td3", [0, 1], [poison(seed=1, at=15, what="outputs")])
+    store = train(runs, tmp_path)
+    assert [store.state(run.key()).state for run in runs] == ["done", "diverged"]
+
+
+def test_a_shard_whose_seeds_all_diverge_stops_early(poison, tmp_path, monkeypatch):
+    runs = small_runs("dqn", [4], [poison(seed=4, at=15)], budget=100_000_000, evaluate_every=50)
+    store = train(runs, tmp_path)
+    record = store.record(runs[0].key())
+    assert record["state"] == "diverged"
+    assert record["series"]["return"]["step"] == [0, 50]
+
+
+@pytest.mark.parametrize("kind", AGENTS)
+def test_the_record_says_what_was_trained_and_what_came_out(kind, tmp_path):
+    (run,) = small_runs(kind, [7], probes=("weight_norms",))
+    store = train([run], tmp_path)
+    record = store.record(run.key())
+    assert set(record) == {
+        "record_version",
+        "key",
+        "cell",
+        "scale",
+        "seed",
+        "state",
+        "message",
+        "spec",
+        "series",
+        "figures",
+    }
+    assert (record["key"], record["seed"], record["state"]) == (run.key(), 7, "done")
+    assert type(run).model_validate_json(json.dumps(record["spec"])) == run
+    if kind != "classifier":
+        assert record["series"]["return"]["step"] == [0, 25, 50, 75, 80]
+        assert record["figures"]["return_last"] == record["series"]["return"]["value"][-1]
+    provenance = store.provenance(run.key())
+    seconds = provenance["seconds"]
+    parts = sum(seconds.get(part, 0.0) for part in ("update", "environment", "evaluation"))
+    assert 0 < parts <= seconds["total"] < 60
+    assert provenance["torch_threads"] == 1 and provenance["flush_denormal"] is True
+
+
+def test_seconds_name_each_plug_in_and_its_hooks_are_not_counted_as_update(tmp_path, monkeypatch):
+    import time
+
+    class SlowSettings(PluginSettings):
+        pass
+
+    class Slow(Plugin):
+        VERSION: ClassVar[int] = 1
+        kind = "slow"
+        Settings = SlowSettings
+
+        def attach(self, agent, total_updates):
+            for group in agent.groups.values():
+                group.after_step.append(lambda group: time.sleep(0.004))
+
+        def after_update(self, agent):
+            time.sleep(0.004)
+
+    monkeypatch.setitem(PLUGINS, "slow", Slow)
+    slow = PluginSpec(name="slow", kind="slow")
+    runs = small_runs("dqn", [0, 1], [slow], warmup_steps=30)
+    store = train(runs, tmp_path)
+    seconds = [store.provenance(run.key())["seconds"] for run in runs]
+    assert seconds[0] == seconds[1]
+    # 50 learn calls at 8 ms, shared by two seeds.
+    assert 0.2 <= seconds[0]["plugin/slow"] < 0.4
+    assert seconds[0]["update"] < 0.2
+
+
+def test_seconds_add_up_over_resumes(tmp_path):
+    class Stopped(Exception):
+        pass
+
+    store = Store(tmp_path)
+    runs = small_runs("td3", [0, 1], budget=400, evaluate_every=400)
+    for run in runs:
+        store.begin(run.key(), run.model_dump(mode="json"))
+    saved = []
+
+    class Stopping(Store):
+        def save_checkpoint(self, key, step, arrays, values):
+            super().save_checkpoint(key, step, arrays, values)
+            saved.append(values["learner/seconds"]["total"])
+            if step > 200 and key == runs[1].key():
+                raise Stopped
+
+    with pytest.raises(Stopped):
+        train_shard(runs, Stopping(tmp_path), "cell", "smoke", checkpoint_seconds=0)
+    train_shard(runs, store, "cell", "smoke")
+    assert store.provenance(runs[0].key())["seconds"]["total"] > saved[-1] > 0
+
+
+def test_complete_runs_are_left_alone(tmp_path):
+    runs = small_runs("dqn", [0, 1], budget=30)
+    store = train(runs[:1], tmp_path)
+    before = (store.folder(runs[0].key()) / "provenance.json").read_bytes()
+    store.begin(runs[1].key(), runs[1].model_dump(mode="json"))
+    train_shard(runs, store, "cell", "smoke")
+    assert (store.folder(runs[0].key()) / "provenance.json").read_bytes() == before
+    assert store.state(runs[1].key()).state == "done"
+    assert store.provenance(runs[1].key())["companions"] == []
+
+
+def test_progress_tells_step_speed_and_return(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.training.shard.PROGRESS_SECONDS", 0.0)
+    runs = small_runs("dqn", [0, 1], budget=30, evaluate_every=10)
+    store = Store(tmp_path)
+    reports = []
+    for run in runs:
+        store.begin(run.key(), run.model_dump(mode="json"))
+    train_shard(runs, store, "cell", "smoke", report=reports.append)
+    assert [progress.step for progress in reports] == list(range(1, 31))
+    assert reports[0].keys == tuple(run.key() for run in runs)
+    assert all(progress.total == 30 and progress.steps_per_second > 0 for progress in reports)
+    last = [store.record(run.key())["series"]["return"]["value"][-1] for run in runs]
+    assert reports[-1].last_return == pytest.approx(np.mean(last))
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_refused(tmp_path):
+    runs = small_runs("dqn", [0]) + small_runs("dqn", [1], learning_rate=0.5)
+    with pytest.raises(ValueError, match=r"seeds \[1\] differ from the run of seed 0"):
+        train_shard(runs, Store(tmp_path), "cell", "smoke")
+
+
+def test_the_walk_of_dead_units_is_run_and_recorded(tmp_path):
+    settings = {"dimension": 20, "update": "sign", "norm": "none", "step_size": 1.0}
+    (base,) = small_runs("dqn", [0], budget=100, evaluate_every=10, evaluation_episodes=0)
+    agent = base.agent.model_copy(update={"kind": "dead_unit_walk", "settings": settings})
+    runs = [
+        base.model_copy(update={"agent": agent, "task": TASKS["dead-unit-walk"], "seed": seed})
+        for seed in range(3)
+    ]
+    store = train(runs, tmp_path / "three")
+    record = store.record(runs[2].key())
+    assert record["series"]["dead_fraction"]["step"] == list(range(0, 101, 10))
+    assert record["figures"]["dead_fraction"] == record["series"]["dead_fraction"]["value"][-1]
+    assert 0 < record["figures"]["dead_fraction_last_half"] <= 1
+    assert result(train(runs[2:], tmp_path / "one"), runs[2]) == result(store, runs[2])
+
+
+def test_the_stored_agent_holds_the_final_weights(tmp_path):
+    (run,) = small_runs("td3", [0])
+    arrays = load_file(train([run], tmp_path).folder(run.key()) / "agent.safetensors")
+    assert {"agent/actor/flat", "agent/critic/target", "observation_shape", "action"} <= set(arrays)
+    assert arrays["observation_shape"].tolist() == [4]
+    assert arrays["action"].tolist() == [1.0, -3.0, 3.0]
