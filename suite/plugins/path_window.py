@@ -69,9 +69,11 @@ class PathWindow:
     def replace_newest(self, row: Tensor) -> None:
         """Put a copy of `row` [m] in the place of the newest snapshot."""
         slot = (self.oldest + self.count - 1) % self.capacity
+        if self.pending == 0:  # its inner products are out of date: take them back
+            self.along[:, : self.count] -= self.products[:, : self.count, slot]
+            self.pending = 1
         self.increments[slot] += row - self.newest
         self.newest.copy_(row)
-        self.pending = max(self.pending, 1)
 
     def clear(self) -> None:
         """Forget every snapshot."""

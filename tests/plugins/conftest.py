@@ -162,9 +162,7 @@ class Trained:
         self.agent.load_state(state)
         for index, plugin in enumerate(self.plugins):
             start = f"plugin/{index}/"
-            plugin.load_state(
-                {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}
-            )
+            plugin.load_state({k[len(start) :]: v for k, v in state.items() if k.startswith(start)})
         self.updates = updates
 
 
