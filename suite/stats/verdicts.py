@@ -22,7 +22,7 @@ A verdict depends on the claim and the set of runs, not on their order.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -31,6 +31,10 @@ from suite.specs.models import SCALES, Scale, Spec
 from suite.stats.intervals import NoIntervalError
 from suite.stats.rules import Bounds, UnsettledError, compare, statistic, values_of
 from suite.stats.runs import NoFigureError, Run
+
+if TYPE_CHECKING:
+    # Loading a project imports every agent; judging needs none of them.
+    from suite.specs.loading import Project
 
 VerdictState = Literal["supported", "contradicted", "inconclusive", "not run"]
 STATES: tuple[VerdictState, ...] = ("supported", "contradicted", "inconclusive", "not run")
@@ -55,13 +59,15 @@ class Flag(Spec):
 
 
 class Comparison(Spec):
-    """One comparison of a claim, with the outcome of its rule."""
+    """One comparison of a claim: it supports when its interval lies between `above` and `below`."""
 
     label: str
     observed: float
     low: float
     high: float
     method: str
+    above: float | None
+    below: float | None
     supports: bool
     contradicts: bool
 
@@ -117,6 +123,15 @@ class _Evidence:
     scale: Scale
     runs: dict[str, list[Run]]
     flags: list[Flag] = field(default_factory=list)
+
+
+def expectations(project: "Project") -> Expectations:
+    """What the plan asks of every cell at every scale."""
+    return {
+        (cell.id, scale): Expected(tuple(run.seed for run in cell.runs), cell.runs[0].budget)
+        for scale in SCALES
+        for cell in project.cells[scale]
+    }
 
 
 def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None = None) -> Verdict:
@@ -259,6 +274,8 @@ def _comparison(bound: Bounds) -> Comparison:
         low=_rounded(seen.low),
         high=_rounded(seen.high),
         method=seen.method,
+        above=bound.above if np.isfinite(bound.above) else None,
+        below=bound.below if np.isfinite(bound.below) else None,
         supports=bound.supports,
         contradicts=bound.contradicts,
     )

@@ -1,0 +1,88 @@
+"""Panels as SVG that takes its colours from the page and has the same bytes every time."""
+
+import io
+import re
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from suite.report.panels import LINES, Panel
+
+WIDTH, HEIGHT = 4.4, 2.7  # inches: about 420 CSS pixels wide, so that text stays readable
+
+# Stand-ins that are replaced by the page's own colours, light or dark.
+INK = "#010203"
+COLOURS = [f"#0a0b{i:02x}" for i in range(LINES)]
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rl-claims",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "grid.linewidth": 0.6,
+}
+
+
+def draw(panel: Panel) -> str:
+    """An `<svg>` element: means with pointwise 95 % intervals, and every seed as a thin line."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        axes = figure.add_subplot()
+        for line in panel.lines:
+            colour = COLOURS[line.colour]
+            band = line.interval()
+            if band is not None:
+                axes.fill_between(line.steps, *band, color=colour, alpha=0.13, linewidth=0)
+            axes.plot(line.steps, line.curves.T, color=colour, linewidth=0.6, alpha=0.45)
+            axes.plot(line.steps, line.mean, color=colour, linewidth=1.8)
+        # The interval of three seeds can dwarf the curves: the axis shows the seeds.
+        shown = np.concatenate([line.curves.ravel() for line in panel.lines])
+        shown = shown[np.isfinite(shown)]
+        if shown.size:
+            margin = 0.06 * (shown.max() - shown.min()) or 0.06 * max(abs(shown.max()), 1e-3)
+            axes.set_ylim(shown.min() - margin, shown.max() + margin)
+        axes.set_ylabel(panel.quantity)
+        axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: short_number(step)))
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return _inline(buffer.getvalue(), panel)
+
+
+def short_number(value: float) -> str:
+    """1500 as 1.5k, 3000000 as 3M."""
+    for size, sign in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{sign}"
+    return f"{value:.3g}"
+
+
+def _inline(text: str, panel: Panel) -> str:
+    svg = text[text.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    # What remains of ids is referred to inside the figure; the page holds many figures.
+    prefix = f"{panel.id}-"
+    svg = re.sub(r' id="([^"]+)"', rf' id="{prefix}\1"', svg)
+    svg = re.sub(r'(url\(|xlink:href=")#', rf"\1#{prefix}", svg)
+    svg = re.sub(r'\swidth="[^"]*pt"', "", svg, count=1)
+    svg = re.sub(r'\sheight="[^"]*pt"', "", svg, count=1)
+    svg = svg.replace(INK, "currentColor")
+    for i, colour in enumerate(COLOURS):
+        svg = svg.replace(colour, f"var(--line-{i})")
+    return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

@@ -1,0 +1,176 @@
+"""What the figures show: runs of one task, scale and budget as lines over steps, one per cell."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from suite.stats.intervals import CONFIDENCE
+from suite.stats.runs import Run
+
+LINES = 8
+"""Most lines of a panel: more cannot be told apart."""
+
+MAIN_SERIES = {
+    "return": "mean evaluation return",
+    "online_accuracy": "online accuracy per task",
+    "dead_fraction": "fraction of dead units",
+}
+"""What is learned, by series; the first that a run has is shown."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One cell: steps [E], seed curves [S, E], their mean and its pointwise 95 % t interval [E]."""
+
+    label: str
+    colour: int
+    steps: np.ndarray
+    curves: np.ndarray
+    seeds: tuple[int, ...]
+
+    @property
+    def mean(self) -> np.ndarray:
+        return np.asarray(self.curves.mean(axis=0))
+
+    def interval(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """None for one seed."""
+        count = len(self.curves)
+        if count < 2:
+            return None
+        reach = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
+        half = reach * self.curves.std(axis=0, ddof=1) / count**0.5
+        return self.mean - half, self.mean + half
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure: a quantity over training steps, a line per cell."""
+
+    id: str
+    title: str
+    quantity: str
+    note: str
+    lines: tuple[Line, ...]
+
+    def alternative(self) -> str:
+        """The figure in words, for those who can't see it."""
+        told = [
+            f"{line.label}, seeds {', '.join(map(str, line.seeds))}: "
+            f"from {line.mean[0]:.4g} to {line.mean[-1]:.4g}"
+            for line in self.lines
+        ]
+        steps = f"{self.lines[0].steps[0]:,.0f} to {self.lines[0].steps[-1]:,.0f}"
+        return f"{self.quantity} over steps {steps}. {'; '.join(told)}."
+
+
+Group = tuple[str, str, int]
+"""Task, scale and budget."""
+
+
+def grouped(runs: Iterable[Run]) -> dict[Group, dict[str, list[Run]]]:
+    """Done runs by task, scale and budget, then by cell; a stale run is none."""
+    groups: dict[Group, dict[str, list[Run]]] = {}
+    for run in runs:
+        if run.state == "done" and not run.stale:
+            group = (run.cell.split("--")[0], run.scale, run.budget)
+            groups.setdefault(group, {}).setdefault(run.cell, []).append(run)
+    return groups
+
+
+def learning_panels(cells: Mapping[str, Sequence[Run]], group: Group) -> list[Panel]:
+    """The main series of a group's cells; none for a series of one point."""
+    for name, quantity in MAIN_SERIES.items():
+        panels = _panels(cells, group, name, quantity, "", [name])
+        if panels:
+            return panels
+    return []
+
+
+def diagnostic_panels(cells: Mapping[str, Sequence[Run]], group: Group) -> list[Panel]:
+    """Weight norms, effective learning rates and plug-in diagnostics, a mean over layers each."""
+    families = dict.fromkeys(
+        family
+        for runs in cells.values()
+        for name in sorted(runs[0].series)
+        if (family := _family(name)) is not None
+    )
+    panels = []
+    for family in families:
+        members = {
+            name for runs in cells.values() for name in runs[0].series if _family(name) == family
+        }
+        note = "mean over layers" if len(members) > 1 else ""
+        quantity = family.replace("_", " ").replace("plugin/", "").replace("/", ": ")
+        panels += _panels(cells, group, family, quantity, note, members)
+    return panels
+
+
+def _family(series: str) -> str | None:
+    """The diagnostic that a series belongs to: its name less group and layer."""
+    parts = series.split("/")
+    if parts[0] in ("weight_norm_ratio", "effective_learning_rate"):
+        return parts[0]
+    return "/".join(parts[:3]) if parts[0] == "plugin" else None
+
+
+def _panels(
+    cells: Mapping[str, Sequence[Run]],
+    group: Group,
+    name: str,
+    quantity: str,
+    note: str,
+    series: Collection[str],
+) -> list[Panel]:
+    labels = _labels(cells)
+    lines = [
+        line
+        for i, (cell, runs) in enumerate(sorted(cells.items(), key=_plain_first))
+        if (line := _line(labels[cell], i % LINES, runs, series)) is not None
+    ]
+    task, scale, budget = group
+    panels = []
+    for part, start in enumerate(range(0, len(lines), LINES)):
+        panels.append(
+            Panel(
+                id=f"{task}-{scale}-{budget}-{name}-{part}".replace("/", "-").replace("_", "-"),
+                title=f"{task}, {scale}",
+                quantity=quantity,
+                note=note,
+                lines=tuple(lines[start : start + LINES]),
+            )
+        )
+    return panels
+
+
+def _line(label: str, colour: int, runs: Sequence[Run], series: Collection[str]) -> Line | None:
+    names = [name for name in sorted(runs[0].series) if name in series]
+    if not names:
+        return None
+    steps = runs[0].series[names[0]].steps
+    # A seed evaluated at other steps (an older budget, say) can't be averaged with the rest.
+    same = [
+        run
+        for run in runs
+        if all(n in run.series and np.array_equal(run.series[n].steps, steps) for n in names)
+    ]
+    if len(steps) < 2 or not same:
+        return None
+    curves = np.stack([np.mean([run.series[n].values for n in names], axis=0) for run in same])
+    return Line(label, colour, steps, curves, tuple(run.seed for run in same))
+
+
+def _plain_first(item: tuple[str, Sequence[Run]]) -> tuple[bool, str]:
+    return not item[0].endswith("--none"), item[0]
+
+
+def _labels(cells: Iterable[str]) -> dict[str, str]:
+    """What tells cells of one task apart: plug-ins, and the agent when there are several."""
+    parts = {cell: cell.split("--")[1:] for cell in cells}
+    several = len({agent for agent, _ in parts.values()}) > 1
+    same_plugins = len({plugins for _, plugins in parts.values()}) == 1
+    return {
+        cell: (agent if same_plugins else f"{agent} · {plugins}") if several else plugins
+        for cell, (agent, plugins) in parts.items()
+    }
