@@ -144,33 +144,34 @@ def test_unwritable_store_is_one_clear_error(tmp_path):
         run_cells([cell_of("a")], Store(tmp_path / "file" / "runs"), console=quiet(), train=count)
 
 
-def test_run_that_another_process_trains_is_waited_for(store, monkeypatch):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_run_that_another_process_trains_is_waited_for(store, tmp_path, monkeypatch, jobs):
     monkeypatch.setattr(engine, "BUSY_SECONDS", 0.1)
-    cell = cell_of("a")
+    log = tmp_path / "log"
+    cell = cell_of("a", log=str(log))
     key = cell.runs[1].key()
-    held, release = threading.Event(), threading.Event()
+    held, shown, done = threading.Event(), threading.Event(), threading.Event()
 
     def other():
         with store.lock(key):
             held.set()
-            release.wait(10)
+            shown.wait(20)
             count([cell.runs[1]], store, cell.id, cell.scale, "cpu", lambda progress: None, 60)
+        done.set()
 
-    thread = threading.Thread(target=other)
-    thread.start()
+    class Watched(io.StringIO):
+        def write(self, text):
+            if f"run {key} is being trained by process {os.getpid()}" in text:
+                shown.set()
+            return super().write(text)
+
+    threading.Thread(target=other).start()
     held.wait(10)
-    threading.Timer(1.5, release.set).start()
-    trained = []
-
-    def train(runs, *arguments):
-        trained.extend(run.key() for run in runs)
-        count(runs, *arguments)
-
-    console = quiet()
-    summary = run_cells([cell], store, console=console, train=train)
-    thread.join()
-    assert not summary.failed and trained == [cell.runs[0].key()]
-    assert f"run {key} is being trained by process {os.getpid()}" in console.file.getvalue()
+    console = Console(file=Watched(), width=200)
+    summary = run_cells([cell], store, jobs=jobs, console=console, train=count)
+    assert done.wait(10) and shown.is_set()
+    assert not summary.failed
+    assert [step for _, step in lines_of(log)] == [0, 0], "a run trained twice or not from 0"
 
 
 def test_plain_lines_tell_cell_steps_speed_return_and_time_left(store, monkeypatch):

@@ -257,6 +257,50 @@ def test_idle_seaquest_is_cut_and_a_scoring_one_is_not():
     assert ends == {True, False}
 
 
+def test_idleness_is_counted_per_episode():
+    environment = make_environment(minatar_task("space_invaders", idle_cutoff=15))
+    shooting = np.full(25, 5)
+    assert sum(reward for reward, _, _ in play(environment, 0, shooting)[1]) > 0
+    _, outcomes = play(environment, 0, np.zeros(25, dtype=np.int64))
+    assert len(outcomes) == 15 and outcomes[-1] == [0.0, False, True]
+
+
+def test_minatar_observation_is_channel_row_column():
+    observation = make_environment(minatar_task("breakout")).reset(0)
+    paddle, ball, _, brick = observation
+    assert paddle[9].sum() == paddle.sum() == 1, "the paddle is one cell of the lowest row"
+    assert ball[3].sum() == ball.sum() == 1
+    assert brick[1:4].all() and brick.sum() == 30
+
+
+def test_ended_environment_starts_over_and_both_observations_are_given():
+    environments = StackedEnvironments(mujoco_task("Hopper-v5", limit=3), [1, 2], "train")
+    single = make_environment(mujoco_task("Hopper-v5"))
+    actions = random_actions(single, 6)
+    for episode in range(2):
+        first = np.stack([single.reset(episode_seed(s, "train", episode)) for s in (1, 2)])
+        assert np.array_equal(environments.observation, first)
+        total = np.zeros(2)
+        for t in range(3):
+            stepped = environments.step(np.stack([actions[t], actions[t + 3]]))
+            following, reward, terminal, truncated, finished = stepped
+            total += reward
+            if t < 2:
+                assert environments.observation is following and finished == [None, None]
+        assert not terminal.any() and truncated.all()
+        assert finished == pytest.approx(total)
+        assert not np.array_equal(environments.observation, following)
+
+
+def test_actions_may_be_given_in_a_buffer_that_is_used_again():
+    episode = EpisodeEnvironment(make_environment(mujoco_task("Hopper-v5")), 1, "train")
+    buffer = np.zeros(3, dtype=np.float32)
+    for value in (0.1, 0.2):
+        buffer[:] = value
+        episode.step(buffer)
+    assert episode.actions() == pytest.approx(np.array([[0.1] * 3, [0.2] * 3]))
+
+
 def test_stickiness_does_not_reach_over_episodes():
     # With certain stickiness only the action before the episode would ever be played.
     for before in (1, 3):
