@@ -22,7 +22,7 @@ from suite.specs.claims import Claim
 from suite.specs.loading import Project, Study
 from suite.specs.models import SCALES, Cell, Scale, canonical
 from suite.stats.runs import Run
-from suite.stats.verdicts import STATES, Comparison, Verdict
+from suite.stats.verdicts import STATES, Comparison, Verdict, in_words
 
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not run": "–"}
 
@@ -158,8 +158,8 @@ def write_report(
 
 
 def number(value: float | None) -> str:
-    """Four significant digits with a real minus sign; a dash for None."""
-    return "–" if value is None else f"{value:.4g}".replace("-", "−")
+    """A number as in reasons, with a real minus sign; a dash for None."""
+    return "–" if value is None else in_words(value).replace("-", "−")
 
 
 def percent(share: float | None) -> str:

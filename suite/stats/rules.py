@@ -13,6 +13,7 @@ from typing import assert_never
 import numpy as np
 
 from suite.specs.claims import (
+    Claim,
     ClaimSpec,
     CostClaim,
     DifferenceClaim,
@@ -138,7 +139,8 @@ def _ordering(claim: OrderingClaim, runs: RunsByCell) -> list[Bounds]:
         pair = (first, second) if claim.direction == "decreasing" else (second, first)
         upper, lower = _sides(claim, runs, pair[:1], pair[1:])
         interval = mean_difference(upper, lower, paired=claim.paired)
-        bounds.append(_one_sided(f"{pair[0]} less {pair[1]}", interval, True, claim.margin, 0.0))
+        label = _less(claim, *pair)
+        bounds.append(_one_sided(label, interval, True, claim.margin, 0.0))
     return bounds
 
 
@@ -167,7 +169,7 @@ def _equivalence(claim: EquivalenceClaim, runs: RunsByCell) -> list[Bounds]:
             continue
         upper, lower = _sides(claim, runs, (treatment,), (control,))
         interval = mean_difference(upper, lower, paired=claim.paired)
-        label = f"{treatment} less {control}"
+        label = _less(claim, treatment, control)
         margin = claim.margin
         bounds.append(Bounds(label, interval, -margin, margin, -margin, margin))
     return bounds
@@ -198,7 +200,7 @@ def _within_gap(
         else:
             samples = [values_of(claim, runs[cell]) for cell in sides]
             interval = contrast(samples, [weights[cell] for cell in sides])
-        label = f"{first} less {second}, less {gap.fraction:g} of the gap"
+        label = f"{_less(claim, first, second)}, less {gap.fraction:g} of the gap"
         bounds.append(_one_sided(label, interval, False, 0.0, 0.0))
     return bounds
 
@@ -274,6 +276,14 @@ def figure_name(figure: Figure) -> str:
     if isinstance(figure, SeriesFigure):
         return f"{figure.take.replace('_', ' ')} of {figure.series}"
     return "AUC" if figure == "auc" else figure.replace("_", " ")
+
+
+def _less(claim: Claim, first: str, second: str) -> str:
+    """A difference of two of the claim's cells, each by what tells its cells apart."""
+    columns = zip(*(cell.split("--") for cell in claim.compared()), strict=True)
+    kept = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    names = [" ".join(cell.split("--")[i] for i in kept) for cell in (first, second)]
+    return " less ".join(names)
 
 
 def _sides(

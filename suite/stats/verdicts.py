@@ -160,8 +160,7 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
     partial = _of_present_tasks(claim, cells) if _below(claim, scale) else None
     evidence = _evidence(partial or claim, here, scale, plans)
     if absent and partial is not None:
-        says = f"no run of {', '.join(absent)}"
-        evidence.flags.append(Flag(kind="tasks missing", says=says))
+        evidence.flags.append(Flag(kind="tasks missing", says=_absent(claim, absent)))
     evidence.flags += stale
     verdict = verdict.model_copy(
         update={
@@ -174,7 +173,7 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
         }
     )
     if absent and partial is None:
-        reason = f"no run of {', '.join(absent)} at scale {scale}" + _told(evidence.flags)
+        reason = f"{_absent(claim, absent)} at scale {scale}" + _told(evidence.flags)
         return verdict.model_copy(update={"reason": reason})
     verdict = _compared(partial or claim, verdict, evidence)
     if _below(claim, scale):
@@ -193,16 +192,16 @@ def _compared(claim: ClaimSpec, verdict: Verdict, evidence: _Evidence) -> Verdic
         return verdict.model_copy(update={"state": "inconclusive", "reason": str(error)})
     deciding = next((b for b in bounds if b.contradicts), min(bounds, key=Bounds.slack))
     state: VerdictState = "inconclusive"
-    reason = _seen(deciding, "does not clear")
+    reason = _seen(deciding)
     flags = verdict.flags
     if deciding.contradicts:
-        state, reason = "contradicted", _seen(deciding, "lies on the other side of")
+        state = "contradicted"
     elif all(bound.supports for bound in bounds):
-        state, reason = "supported", _seen(deciding, "lies beyond")
+        state = "supported"
         null = claim.null
         if null is not None and null.must_be_beaten and not _beats(deciding, null):
             state = "inconclusive"
-            reason += f", but not beyond the null, {null.name}: {null.value:g}"
+            reason += f", but not beyond the null, {null.name}: {in_words(null.value)}"
     settling = _seeds_to_settle(bounds, verdict) if state == "inconclusive" else None
     if broken is not None:
         flags += (Flag(kind="precondition", says=broken),)
@@ -237,6 +236,13 @@ def _not_settled(claim: ClaimSpec, verdict: Verdict) -> Verdict:
             "seeds_to_settle": None,
         }
     )
+
+
+def _absent(claim: ClaimSpec, cells: Sequence[str]) -> str:
+    named = ", ".join(cells[:3])
+    if len(cells) <= 3:
+        return f"no run of {named}"
+    return f"no run of {len(cells)} of its {len(claim.cells())} cells, among them {named}"
 
 
 def _below(claim: ClaimSpec, scale: Scale) -> bool:
@@ -281,13 +287,28 @@ def _comparison(bound: Bounds) -> Comparison:
     )
 
 
-def _seen(bound: Bounds, verb: str) -> str:
+def in_words(value: float) -> str:
+    """Three significant digits, whole numbers from a thousand on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _seen(bound: Bounds) -> str:
+    """What was seen and where it lies, as a reason."""
     seen = bound.interval
     where = f"{bound.label}: " if bound.label else ""
-    edges = [f"{edge:.4g}" for edge in (bound.above, bound.below) if np.isfinite(edge)]
-    return (
-        f"{where}{seen.observed:.4g} [{seen.low:.4g}, {seen.high:.4g}] {verb} {' and '.join(edges)}"
-    )
+    if np.isfinite(bound.above) and np.isfinite(bound.below):
+        wanted = f"between {in_words(bound.above)} and {in_words(bound.below)}"
+    elif np.isfinite(bound.above):
+        wanted = f"above {in_words(bound.above)}"
+    else:
+        wanted = f"below {in_words(bound.below)}"
+    if seen.high < bound.contradicted_below:
+        lies = f"lies below {in_words(bound.contradicted_below)}"
+    elif seen.low > bound.contradicted_above:
+        lies = f"lies above {in_words(bound.contradicted_above)}"
+    else:
+        lies = f"lies {wanted}" if bound.supports else f"does not lie wholly {wanted}"
+    return f"{where}{in_words(seen.observed)} [{in_words(seen.low)}, {in_words(seen.high)}] {lies}"
 
 
 def _beats(bound: Bounds, null: Null) -> bool:
@@ -308,8 +329,13 @@ def _seeds_to_settle(bounds: Sequence[Bounds], verdict: Verdict) -> int | None:
 
 
 def _present(claim: ClaimSpec, runs: Sequence[Run]) -> list[Run]:
-    """The claim's runs that count, in an order of their own; ValueError for a key seen twice."""
-    mine = [run for run in runs if run.cell in claim.cells() and not run.stale]
+    """The claim's runs that have begun and count, in an order of their own.
+
+    Raises ValueError for a key seen twice.
+    """
+    mine = [
+        run for run in runs if run.cell in claim.cells() and not run.stale and run.state != "queued"
+    ]
     if len({run.key for run in mine}) < len(mine):
         raise ValueError("a run is given twice; collect runs with `collect_runs`")
     return sorted(mine, key=lambda run: (run.cell, run.scale, run.seed, run.key))
@@ -393,7 +419,7 @@ def _broken_precondition(claim: ClaimSpec, evidence: _Evidence) -> str | None:
             low = condition.at_least is not None and mean < condition.at_least
             high = condition.at_most is not None and mean > condition.at_most
             if low or high:
-                return f"{condition.says} ({cell}: {mean:.4g})"
+                return f"{condition.says} ({cell}: {in_words(mean)})"
     return None
 
 

@@ -115,7 +115,7 @@ def test_a_threshold_holds_in_every_cell(make_cell) -> None:  # type: ignore[no-
     assert judge(above, runs).state == "supported"
     both = judge(claim("threshold", measured=[B, A], direction="above", bound=0.8), runs)
     assert both.state == "contradicted"
-    assert A in both.reason
+    assert A in both.reason and "lies below 0.8" in both.reason
 
 
 def test_equivalence_needs_every_interval_inside_the_margin(make_cell) -> None:  # type: ignore[no-untyped-def]
@@ -184,8 +184,10 @@ def test_without_any_run_a_claim_is_not_run() -> None:
     assert (verdict.state, verdict.scale, verdict.observed) == ("not run", None, None)
 
 
-def test_a_cell_without_runs_leaves_the_claim_not_run(make_cell) -> None:  # type: ignore[no-untyped-def]
-    verdict = judge(claim("difference"), make_cell(A, HIGH))
+def test_a_cell_without_runs_leaves_the_claim_not_run(make_run, make_cell) -> None:  # type: ignore[no-untyped-def]
+    waiting = [make_run(B, i, state="queued") for i in range(3)]
+    assert judge(claim("difference"), waiting).reason == "none of its cells has a run"
+    verdict = judge(claim("difference"), make_cell(A, HIGH) + waiting)
     assert verdict.state == "not run"
     assert B in verdict.reason
 
