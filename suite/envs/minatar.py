@@ -1,7 +1,7 @@
 """MinAtar games (Young and Tian 2019) over `minatar.Environment`.
 
-Only the game is used, not the package's Gymnasium wrapper: observations are channel-first
-booleans, stickiness starts afresh with each episode, and all six actions are offered (n, l, u, r,
+Only the game is used, not the package's Gymnasium wrapper: observations are booleans (row, column,
+channel), stickiness starts afresh with each episode, and all six actions are offered (n, l, u, r,
 d, f), as in the authors' `examples/dqn.py`.
 """
 
@@ -24,7 +24,7 @@ IDLE_RETURN = 0.1
 
 
 class MinAtar:
-    """Adapter over one game; observations are bool `[channels, 10, 10]`."""
+    """Adapter over one game; observations are bool `[10, 10, channels]`."""
 
     VERSION = VERSIONS["minatar"]
 
@@ -50,8 +50,7 @@ class MinAtar:
         self._idle_cutoff: int | None = arguments.get("idle_cutoff")
         self._steps = 0
         self._return = 0.0
-        height, width, channels = self._game.state_shape()
-        self.observation_shape: tuple[int, ...] = (channels, height, width)
+        self.observation_shape: tuple[int, ...] = tuple(self._game.state_shape())
         self.observation_dtype: ObservationDtype = "bool"
         actions = self._game.num_actions()
         self.action = ActionSpec("discrete", actions, 0.0, float(actions - 1))
@@ -73,7 +72,7 @@ class MinAtar:
         return self._observation(), float(reward), bool(terminal), truncated
 
     def _observation(self) -> np.ndarray:
-        return np.ascontiguousarray(self._game.state().transpose(2, 0, 1), dtype=np.bool_)
+        return np.array(self._game.state(), dtype=np.bool_)
 
 
 def _environment_class() -> Any:

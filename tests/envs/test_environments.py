@@ -265,9 +265,10 @@ def test_idleness_is_counted_per_episode():
     assert len(outcomes) == 15 and outcomes[-1] == [0.0, False, True]
 
 
-def test_minatar_observation_is_channel_row_column():
+def test_minatar_observation_is_row_column_channel():
     observation = make_environment(minatar_task("breakout")).reset(0)
-    paddle, ball, _, brick = observation
+    assert observation.shape == (10, 10, 4)
+    paddle, ball, _, brick = np.moveaxis(observation, 2, 0)
     assert paddle[9].sum() == paddle.sum() == 1, "the paddle is one cell of the lowest row"
     assert ball[3].sum() == ball.sum() == 1
     assert brick[1:4].all() and brick.sum() == 30
