@@ -172,8 +172,10 @@ class Deaden(Plugin):
     """Kills the first units of each hidden layer but the first, before training (NaP Prop. 1).
 
     Incoming weights become minus their size; inputs of these layers are not negative, so neither is
-    minus what a killed unit receives. `revived_fraction` tells how many of them are active again
-    for at least one of the probe inputs, which are the same for all seeds.
+    minus what a killed unit receives. A unit is dead if it is active for none of the probe inputs,
+    which are the same for all seeds. Layer normalisation may leave some of the killed units active;
+    `killed_dead_fraction` tells how many were dead at the start, and `revived_fraction` how many of
+    those are active now.
     """
 
     VERSION = 1
@@ -183,37 +185,60 @@ class Deaden(Plugin):
     def __init__(self, settings: DeadenSettings) -> None:
         super().__init__(settings)
         self.settings = settings
-        self.groups: dict[str, ParameterGroup] = {}
 
     def attach(self, agent: Agent, total_updates: int) -> None:
-        for name, group in agent.groups.items():
-            for layer in _hidden_layers(group.network)[1:]:
+        """Raises ValueError if no group has a second hidden layer of linear units."""
+        self.groups = [g for g in agent.groups.values() if _later_linear_layers(g.network)]
+        if not self.groups:
+            raise ValueError("deaden needs an agent with at least two hidden layers")
+        for group in self.groups:
+            for layer in _later_linear_layers(group.network):
                 weight = group.parameters.leaves[f"{layer}.weight"].detach()
                 units = weight[..., : self._killed(weight.shape[-1])]
                 units.copy_(-units.abs())
-            self.groups[name] = group
+        self.dead_at_start = ~self._active()
 
     def diagnostics(self) -> dict[str, np.ndarray]:
-        """Share of the killed units that are active again, over all layers of all groups."""
-        revived: list[Tensor] = []
-        for name, group in self.groups.items():
-            shape = (self.settings.probe_inputs, *group.network.input_shape)
-            drawn = stream(0, f"deaden/{name}").standard_normal(shape, np.float32)
-            stack = next(iter(group.parameters.leaves.values())).shape[0]
+        """Shares of the killed units, and of those of them that were dead, over all layers."""
+        dead = self.dead_at_start
+        revived = (self._active() & dead).sum(1) / dead.sum(1).clamp(min=1)
+        return {
+            "killed_dead_fraction": dead.double().mean(1).cpu().numpy(),
+            "revived_fraction": revived.double().cpu().numpy(),
+        }
+
+    def state(self) -> State:
+        return {"dead_at_start": self.dead_at_start.to(torch.uint8)}
+
+    def load_state(self, state: State) -> None:
+        self.dead_at_start.copy_(torch.as_tensor(state["dead_at_start"]).bool())
+
+    def _active(self) -> Tensor:
+        """Which of the killed units are active for at least one probe input, bool [S, units]."""
+        active: list[Tensor] = []
+        for group in self.groups:
+            network, leaves = group.network, group.parameters.leaves
+            shape = (self.settings.probe_inputs, *network.input_shape)
+            drawn = stream(0, f"deaden/{group.name}").standard_normal(shape, np.float32)
             inputs = torch.as_tensor(drawn, device=group.parameters.flat.device)
+            stack = group.parameters.flat.shape[0] * network.copies
             trace: dict[str, Tensor] = {}
             with torch.no_grad():
-                group.network.forward(
-                    group.parameters.leaves, inputs.expand(stack, *inputs.shape), trace
-                )
-            for layer in _hidden_layers(group.network)[1:]:
-                active = (trace[f"{layer}_activation"] > 0).any(1)
-                killed = active[:, : self._killed(active.shape[1])]
-                revived.append(killed.reshape(-1, group.network.copies * killed.shape[1]))
-        return {"revived_fraction": torch.cat(revived, 1).double().mean(1).cpu().numpy()}
+                network.forward(leaves, inputs.expand(stack, *inputs.shape), trace)
+            for layer in _later_linear_layers(network):
+                units = (trace[f"{layer}_activation"] > 0).any(1)
+                killed = units[:, : self._killed(units.shape[1])]
+                active.append(killed.reshape(-1, network.copies * killed.shape[1]))
+        return torch.cat(active, 1)
 
     def _killed(self, units: int) -> int:
         return int(self.settings.fraction * units)
+
+
+def _later_linear_layers(network: Network) -> list[str]:
+    """Hidden linear layers but the network's first layer: those that receive ReLU outputs."""
+    layers = [layer for layer in network.layers if isinstance(layer, Linear | Convolution)]
+    return [layer.name for layer in layers[1:-1] if isinstance(layer, Linear)]
 
 
 def _hidden_layers(network: Network) -> list[str]:

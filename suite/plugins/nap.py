@@ -7,8 +7,9 @@ norm after their last hidden layer (App. E.1).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -58,14 +59,18 @@ class NaPSettings(NormSettings):
 
 
 def normed_layers(network: Network, settings: NormSettings) -> tuple[str, ...]:
-    """Names of the layers that get a norm: all that feed a nonlinearity, less the exceptions."""
-    feeding = [network.layers[index] for index in _feeding(network.layers)]
-    names = [layer.name for layer in feeding if isinstance(layer, Linear | Convolution)]
+    """Names of the layers that need a norm behind them and have none: those whose output reaches
+    a nonlinearity with at most a reshape between, less the exceptions of the settings."""
+    feeding = []
+    for index, layer in enumerate(network.layers):
+        if isinstance(layer, Activation):
+            before = [x for x in network.layers[:index] if not isinstance(x, Flatten)]
+            feeding += before[-1:]
     if settings.first_layer == "raw":
-        names = names[1:]
+        feeding = feeding[1:]
     if network.role == "critic" and not settings.critic_norm_last_hidden:
-        names = names[:-1]
-    return tuple(names)
+        feeding = feeding[:-1]
+    return tuple(layer.name for layer in feeding if isinstance(layer, Linear | Convolution))
 
 
 def insert_norms(network: Network, settings: NormSettings, affine: bool) -> Network:
@@ -79,19 +84,6 @@ def insert_norms(network: Network, settings: NormSettings, affine: bool) -> Netw
         else:
             layers.append(layer)
     return replace(network, layers=tuple(layers))
-
-
-def _feeding(layers: tuple[Layer, ...]) -> list[int]:
-    """Positions of the layers whose output reaches an activation with at most a reshape between."""
-    found = []
-    for index, layer in enumerate(layers):
-        if isinstance(layer, Activation):
-            before = index - 1
-            while before >= 0 and isinstance(layers[before], Flatten):
-                before -= 1
-            if before >= 0:
-                found.append(before)
-    return found
 
 
 class Projection:
@@ -175,11 +167,15 @@ class NaP(Plugin):
         return insert_norms(network, s, affine=s.affine != "none")
 
     def attach(self, agent: Agent, total_updates: int) -> None:
+        """Raises ValueError for a network that lacks a norm where NaP needs one."""
         self.total_updates = total_updates
         self.seeds = agent.groups[agent.policy].parameters.flat.shape[0]
         for name, group in agent.groups.items():
             self.learning_rates[name] = group.optimiser.learning_rate
             weights = weights_before_norms(group.network)
+            faults = coverage_faults(group.network, weights, self.settings)
+            if faults:
+                raise ValueError(f"NaP does not fit group {name!r}: {'; '.join(faults)}")
             if weights:
                 self.projections[name] = Projection(group.parameters, [(w,) for w in weights])
             pairs = joint_affines(group.network)
@@ -265,49 +261,23 @@ def joint_affines(network: Network) -> list[tuple[str, ...]]:
 
 
 def coverage_faults(
-    network: Network, projected: Collection[str], critic_norm_last_hidden: bool = False
+    network: Network, projected: Collection[str], settings: NormSettings
 ) -> list[str]:
     """What is wrong with a network under NaP, in words; empty if nothing is.
 
     `projected` names the tensors that are projected. Every nonlinearity that parameters feed must
-    have a norm right before it (a critic's last may lack it), normed layers have no bias, the
-    projected tensors are the normed layers' weights: all of them, and above all no output layer.
+    have a norm right before it (but for the exceptions of the settings), normed layers have no
+    bias, and the projected tensors are the normed layers' weights, all of them and no others: a
+    layer without a norm behind it, above all the output, is not scale-invariant.
     """
-    faults = []
-    feeding = _feeding(network.layers)
-    for index in feeding:
-        layer = network.layers[index]
-        last_of_critic = network.role == "critic" and index == feeding[-1]
-        if isinstance(layer, Linear | Convolution) and not (
-            last_of_critic and not critic_norm_last_hidden
-        ):
-            faults.append(f"{layer.name} feeds a nonlinearity without a norm")
-    normed = weights_before_norms(network)
-    for part in network.parameter_slices():
-        if part.kind == "bias" and part.followed_by_norm:
-            faults.append(f"{part.layer} has a bias before its norm")
-        if part.name in projected and part.name not in normed:
-            faults.append(f"{part.name} is projected without a norm behind it")
-        if part.name in normed and part.name not in projected:
-            faults.append(f"{part.name} feeds a norm and is not projected")
-    return faults
-
-
-def projection_faults(
-    network: Network,
-    before: Mapping[str, Tensor],
-    after: Mapping[str, Tensor],
-    inputs: Tensor,
-    tolerance: float = 1e-5,
-) -> list[str]:
-    """What a projection did that it must not do, in words: change the network's function.
-
-    `before` and `after` are the network's parameters around one projection, `inputs` [N, B, ...].
-    """
-    faults = []
-    with torch.no_grad():
-        reference = network.forward(before, inputs)
-        error = (network.forward(after, inputs) - reference).norm() / reference.norm()
-    if not float(error) <= tolerance:
-        faults.append(f"projection changes the function of {network.name} by {float(error):.2g}")
+    faults, scale_free = [], set()
+    for layer, following in pairwise(network.layers):
+        if isinstance(layer, Linear | Convolution) and isinstance(following, Norm):
+            scale_free.add(f"{layer.name}.weight")
+            if layer.bias:
+                faults.append(f"{layer.name} has a bias before its norm")
+    unnormed = normed_layers(network, settings)
+    faults += [f"{name} feeds a nonlinearity without a norm" for name in unnormed]
+    faults += [f"{n} feeds a norm and is not projected" for n in sorted(scale_free - {*projected})]
+    faults += [f"{n} is projected and feeds no norm" for n in sorted({*projected} - scale_free)]
     return faults
