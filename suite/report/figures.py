@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from suite.report.panels import LINES, Panel
+from suite.report.panels import LINES, Panel, short_number
 
 WIDTH, HEIGHT = 4.4, 2.7  # inches: about 420 CSS pixels wide, so that text stays readable
 
@@ -28,6 +28,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
+    "axes.formatter.useoffset": False,
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.grid": True,
@@ -53,8 +54,11 @@ def draw(panel: Panel) -> str:
         shown = np.concatenate([line.curves.ravel() for line in panel.lines])
         shown = shown[np.isfinite(shown)]
         if shown.size:
-            margin = 0.06 * (shown.max() - shown.min()) or 0.06 * max(abs(shown.max()), 1e-3)
-            axes.set_ylim(shown.min() - margin, shown.max() + margin)
+            # A range of rounding errors around one value is not worth a whole axis.
+            least = 0.01 * max(float(np.abs(shown).max()), 1e-6)
+            middle, half = (shown.max() + shown.min()) / 2, (shown.max() - shown.min()) / 2
+            half = 1.12 * max(half, least)
+            axes.set_ylim(middle - half, middle + half)
         axes.set_ylabel(panel.quantity)
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -62,14 +66,6 @@ def draw(panel: Panel) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _inline(buffer.getvalue(), panel)
-
-
-def short_number(value: float) -> str:
-    """1500 as 1.5k, 3000000 as 3M."""
-    for size, sign in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{sign}"
-    return f"{value:.3g}"
 
 
 def _inline(text: str, panel: Panel) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from suite.report.figures import draw, short_number
+from suite.report.figures import draw
 from suite.report.panels import (
     Group,
     Panel,
     diagnostic_panels,
     grouped,
     learning_panels,
+    short_number,
 )
 from suite.specs.claims import Claim
 from suite.specs.loading import Project, Study
@@ -98,10 +99,8 @@ class TaskFigures:
     environment: str
     learning: tuple[Drawn, ...]
     diagnostics: tuple[Drawn, ...]
-
-    @property
-    def id(self) -> str:
-        return "-".join(str(part) for part in self.group).replace("_", "-")
+    constants: tuple[Panel, ...]
+    """Diagnostics that never change, which need no figure."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +174,7 @@ def _context(project: Project, runs: Sequence[Run], verdicts: Sequence[Verdict])
         (study, [Judged(claim, by_claim[claim.id]) for claim in study.claims])
         for study in project.studies.values()
     ]
+    runs = sorted(runs, key=lambda run: (run.cell, run.scale, run.seed, run.key))
     done = [run for run in runs if run.state in ("done", "diverged") and not run.stale]
     machines = _machines(done)
     return {
@@ -233,11 +233,15 @@ def _figures(project: Project, done: Sequence[Run]) -> list[TaskFigures]:
         wanted = task.get("paper_environment", "")
         environment = task["environment"]
         if wanted and wanted != environment:
-            environment += f", in place of the paper's {wanted}"
+            environment += f" (paper: {wanted})"
         learning = [Drawn(panel, draw(panel)) for panel in learning_panels(cells, group)]
-        diagnostics = [Drawn(panel, draw(panel)) for panel in diagnostic_panels(cells, group)]
-        if learning or diagnostics:
-            figures.append(TaskFigures(group, environment, tuple(learning), tuple(diagnostics)))
+        seen = diagnostic_panels(cells, group)
+        drawn = [Drawn(panel, draw(panel)) for panel in seen if not panel.constant]
+        constants = tuple(panel for panel in seen if panel.constant)
+        if learning or seen:
+            figures.append(
+                TaskFigures(group, environment, tuple(learning), tuple(drawn), constants)
+            )
     return figures
 
 

@@ -22,13 +22,20 @@ MAIN_SERIES = {
 
 @dataclass(frozen=True)
 class Line:
-    """One cell: steps [E], seed curves [S, E], their mean and its pointwise 95 % t interval [E]."""
+    """One cell: steps [E], curves [S, E] of done seeds, their mean and its 95 % t interval [E]."""
 
     label: str
     colour: int
     steps: np.ndarray
     curves: np.ndarray
     seeds: tuple[int, ...]
+    diverged: tuple[int, ...]
+
+    @property
+    def told(self) -> str:
+        """The seeds in words."""
+        lost = f"; {', '.join(map(str, self.diverged))} diverged" if self.diverged else ""
+        return f"seeds {', '.join(map(str, self.seeds))}{lost}"
 
     @property
     def mean(self) -> np.ndarray:
@@ -54,15 +61,27 @@ class Panel:
     note: str
     lines: tuple[Line, ...]
 
+    @property
+    def constant(self) -> bool:
+        """Every line stays at one value, the same for all seeds: a sentence says as much."""
+        return all(np.ptp(line.curves) == 0 for line in self.lines)
+
     def alternative(self) -> str:
         """The figure in words, for those who can't see it."""
         told = [
-            f"{line.label}, seeds {', '.join(map(str, line.seeds))}: "
-            f"from {line.mean[0]:.4g} to {line.mean[-1]:.4g}"
+            f"{line.label}, {line.told}: from {line.mean[0]:.4g} to {line.mean[-1]:.4g}"
             for line in self.lines
         ]
         steps = f"{self.lines[0].steps[0]:,.0f} to {self.lines[0].steps[-1]:,.0f}"
         return f"{self.quantity} over steps {steps}. {'; '.join(told)}."
+
+
+def short_number(value: float) -> str:
+    """1500 as 1.5k, 3000000 as 3M."""
+    for size, sign in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{sign}"
+    return f"{value:.3g}"
 
 
 Group = tuple[str, str, int]
@@ -70,10 +89,10 @@ Group = tuple[str, str, int]
 
 
 def grouped(runs: Iterable[Run]) -> dict[Group, dict[str, list[Run]]]:
-    """Done runs by task, scale and budget, then by cell; a stale run is none."""
+    """Complete runs by task, scale and budget, then by cell; a stale run is none."""
     groups: dict[Group, dict[str, list[Run]]] = {}
     for run in runs:
-        if run.state == "done" and not run.stale:
+        if run.state in ("done", "diverged") and not run.stale:
             group = (run.cell.split("--")[0], run.scale, run.budget)
             groups.setdefault(group, {}).setdefault(run.cell, []).append(run)
     return groups
@@ -93,13 +112,13 @@ def diagnostic_panels(cells: Mapping[str, Sequence[Run]], group: Group) -> list[
     families = dict.fromkeys(
         family
         for runs in cells.values()
-        for name in sorted(runs[0].series)
+        for name in sorted(_names(runs))
         if (family := _family(name)) is not None
     )
     panels = []
     for family in families:
         members = {
-            name for runs in cells.values() for name in runs[0].series if _family(name) == family
+            name for runs in cells.values() for name in _names(runs) if _family(name) == family
         }
         note = "mean over layers" if len(members) > 1 else ""
         quantity = family.replace("_", " ").replace("plugin/", "").replace("/", ": ")
@@ -113,6 +132,10 @@ def _family(series: str) -> str | None:
     if parts[0] in ("weight_norm_ratio", "effective_learning_rate"):
         return parts[0]
     return "/".join(parts[:3]) if parts[0] == "plugin" else None
+
+
+def _names(runs: Sequence[Run]) -> set[str]:
+    return {name for run in runs for name in run.series}
 
 
 def _panels(
@@ -135,7 +158,7 @@ def _panels(
         panels.append(
             Panel(
                 id=f"{task}-{scale}-{budget}-{name}-{part}".replace("/", "-").replace("_", "-"),
-                title=f"{task}, {scale}",
+                title=f"{task}, {scale}, {short_number(budget)} steps",
                 quantity=quantity,
                 note=note,
                 lines=tuple(lines[start : start + LINES]),
@@ -145,20 +168,22 @@ def _panels(
 
 
 def _line(label: str, colour: int, runs: Sequence[Run], series: Collection[str]) -> Line | None:
-    names = [name for name in sorted(runs[0].series) if name in series]
+    done = [run for run in runs if run.state == "done"]
+    names = [name for name in sorted(done[0].series) if name in series] if done else []
     if not names:
         return None
-    steps = runs[0].series[names[0]].steps
+    steps = done[0].series[names[0]].steps
     # A seed evaluated at other steps (an older budget, say) can't be averaged with the rest.
     same = [
         run
-        for run in runs
+        for run in done
         if all(n in run.series and np.array_equal(run.series[n].steps, steps) for n in names)
     ]
     if len(steps) < 2 or not same:
         return None
     curves = np.stack([np.mean([run.series[n].values for n in names], axis=0) for run in same])
-    return Line(label, colour, steps, curves, tuple(run.seed for run in same))
+    diverged = tuple(run.seed for run in runs if run.state == "diverged")
+    return Line(label, colour, steps, curves, tuple(run.seed for run in same), diverged)
 
 
 def _plain_first(item: tuple[str, Sequence[Run]]) -> tuple[bool, str]:

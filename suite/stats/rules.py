@@ -28,6 +28,7 @@ from suite.specs.claims import (
 )
 from suite.stats.intervals import (
     Interval,
+    NoIntervalError,
     Sample,
     contrast,
     iqm_difference,
@@ -127,7 +128,12 @@ def _ratio(claim: RatioClaim, runs: RunsByCell) -> Bounds:
         offsets = [_random_return(runs, cell) for cell in claim.control]
         upper = [x - offset for x, offset in zip(upper, offsets, strict=True)]
         lower = [x - offset for x, offset in zip(lower, offsets, strict=True)]
-    interval = mean_ratio(upper, lower, paired=claim.paired)
+    try:
+        interval = mean_ratio(upper, lower, paired=claim.paired)
+    except NoIntervalError as error:
+        if claim.baseline == "random":
+            raise NoIntervalError(f"{error} (returns are those above random play)") from error
+        raise
     return _one_sided("", interval, claim.direction == "greater", claim.bound, claim.bound)
 
 

@@ -375,7 +375,7 @@ def _evidence(
         for run in rows
     }
     evidence.flags += [
-        Flag(kind="environment", says=f"{used} stands for the paper's {wanted}")
+        Flag(kind="environment", says=f"environment {used}, the paper has {wanted}")
         for used, wanted in sorted(replaced)
         if wanted and wanted != used
     ]

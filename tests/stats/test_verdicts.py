@@ -329,7 +329,7 @@ def test_another_environment_than_the_papers_is_a_flag(make_run, make_cell) -> N
     spec = {"task": {"environment": "Toy-v5", "paper_environment": "Toy-v4"}, "budget": 1}
     runs = make_cell(A, LOW, spec=spec) + make_cell(B, HIGH, spec=spec)
     verdict = judge(claim("difference"), runs)
-    assert [flag.says for flag in verdict.flags] == ["Toy-v5 stands for the paper's Toy-v4"]
+    assert [flag.says for flag in verdict.flags] == ["environment Toy-v5, the paper has Toy-v4"]
 
 
 def test_a_figure_that_a_run_lacks_is_the_reason(make_cell) -> None:  # type: ignore[no-untyped-def]

@@ -1,0 +1,67 @@
+"""A small project with two studies, and runs of it that were never trained."""
+
+from pathlib import Path
+
+import pytest
+from toy_project import AGENTS, BUDGETS, PLUGINS, TASKS, cell, claim, record
+
+from suite.specs.loading import Project, Study
+from suite.stats.runs import Run
+from suite.stats.verdicts import Verdict, expectations, judge
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    cells = {
+        scale: tuple(cell(task, plugin, scale) for task in TASKS for plugin in PLUGINS)
+        for scale in BUDGETS
+    }
+    null = {"name": "selection", "value": 2.5, "source": "resampled"}
+    studies = {
+        "first": Study(
+            "first",
+            "The First Paper",
+            (
+                claim("first-C1", "hill"),
+                claim("first-C2", "hill", settled_at="paper", needs="more steps", null=null),
+            ),
+        ),
+        "second": Study("second", "The Second Paper", (claim("second-C1", "labels"),)),
+    }
+    return Project(
+        root=tmp_path,
+        tasks=TASKS,
+        agents={agent.name: agent for agent in AGENTS.values()},
+        plugins={"pptb": PLUGINS["pptb"][0]},
+        studies=studies,
+        cells={"short": (), **cells},
+    )
+
+
+@pytest.fixture
+def runs(project: Project) -> list[Run]:
+    """All smoke runs of `hill` are done, those of `labels` failed, `paper` has not begun."""
+    found = []
+    for planned in project.cells["smoke"]:
+        for spec in planned.runs:
+            if spec.task.name == "hill":
+                found.append(Run.of(record(planned, spec)))
+            else:
+                found.append(
+                    Run(
+                        spec.key(),
+                        planned.id,
+                        "smoke",
+                        spec.seed,
+                        "failed",
+                        "ValueError: <odd> labels",
+                        spec.model_dump(mode="json"),
+                    )
+                )
+    return found
+
+
+@pytest.fixture
+def verdicts(project: Project, runs: list[Run]) -> list[Verdict]:
+    claims = [claim for study in project.studies.values() for claim in study.claims]
+    return [judge(claim, runs, expectations(project)) for claim in claims]  # type: ignore[arg-type]

@@ -1,0 +1,206 @@
+import random
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from suite.report.page import number, percent, write_report
+from suite.report.panels import Line, Panel, diagnostic_panels, grouped, learning_panels
+from suite.specs.loading import Project
+from suite.stats.runs import Run
+from suite.stats.verdicts import Verdict, expectations, judge
+
+
+class Page(HTMLParser):
+    """Elements of a page as (tag, attributes), and its text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def values(self, attribute: str) -> list[str]:
+        return [a[attribute] or "" for _, a in self.elements if attribute in a]
+
+
+@pytest.fixture
+def source(project: Project, runs: list[Run], verdicts: list[Verdict], tmp_path: Path) -> str:
+    write_report(project, runs, verdicts, tmp_path)
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def page(source: str) -> Page:
+    return Page(source)
+
+
+def test_each_claim_is_shown_with_its_verdict_reason_and_source(page, verdicts) -> None:  # type: ignore[no-untyped-def]
+    assert [verdict.state for verdict in verdicts] == ["supported", "inconclusive", "inconclusive"]
+    for verdict in verdicts:
+        assert verdict.claim in page.text
+        assert verdict.reason in page.text
+        assert verdict.state in page.text
+    assert "needs scale paper (more steps); ran at smoke, 1 % of the paper's budget" in page.text
+    assert "Null: 2.5, selection" in page.text
+    assert "the plug-in helps on hill | really" in page.text
+
+
+def test_the_verdict_table_comes_first(source: str) -> None:
+    places = [
+        source.index(f'<section id="{name}"')
+        for name in ("verdicts", "curves", "diagnostics", "cost", "not-run", "provenance")
+    ]
+    assert places == sorted(places)
+
+
+def test_all_links_lead_somewhere_and_no_id_is_used_twice(page: Page) -> None:
+    ids = Counter(page.values("id"))
+    assert {name: count for name, count in ids.items() if count > 1} == {}
+    links = page.values("href") + page.values("xlink:href")
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("#") or link[1:] not in ids] == []
+
+
+def test_nothing_is_loaded_from_elsewhere_and_no_script_runs(page: Page, source: str) -> None:
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "link", "img", "iframe"}
+    assert page.values("src") == []
+    assert re.findall(r"url\((?!#)[^)]*\)|@import", source) == []
+
+
+def test_every_figure_has_its_content_in_words_with_all_seeds(page: Page) -> None:
+    figures = [attributes for tag, attributes in page.elements if tag == "figure"]
+    assert len(figures) == 3
+    told = figures[0]["aria-label"] or ""
+    assert "none, seeds 0, 1, 2: from 1 to 5.0" in told
+    assert "pptb, seeds 0, 1, 2: from 1 to 7.0" in told
+    assert all("seeds 0, 1, 2" in (figure["aria-label"] or "") for figure in figures)
+
+
+def test_a_diagnostic_that_never_changes_is_a_sentence(page: Page) -> None:
+    assert "pptb: boost times window throughout: pptb 0.4." in page.text
+
+
+def test_figures_follow_the_colours_of_the_page(source: str) -> None:
+    assert "prefers-color-scheme: dark" in source
+    svgs = re.findall(r"<svg aria-hidden.*?</svg>", source, flags=re.DOTALL)
+    assert len(svgs) == 3
+    for svg in svgs:
+        assert "currentColor" in svg
+        assert re.findall(r"#0[0-9a-f]{5}\b", svg) == []
+
+
+def test_failed_runs_are_named_with_their_reason(page: Page) -> None:
+    assert "failed: ValueError: <odd> labels" in page.text
+    assert "failed: labels--learner--none seeds 0, 1, 2" in page.text
+
+
+def test_diverged_seeds_are_named_beside_the_curves(project, runs, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    runs[0] = replace(runs[0], state="diverged", message="not finite at step 50")
+    verdicts = [
+        judge(claim, runs, expectations(project))
+        for study in project.studies.values()
+        for claim in study.claims
+    ]
+    write_report(project, runs, verdicts, tmp_path)
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "seeds 1, 2; 0 diverged" in text
+    assert "diverged: not finite at step 50" in text
+    assert "3 seeds each, 600 steps; 1 diverged" in text
+
+
+def test_what_has_not_begun_is_listed_by_scale(page: Page) -> None:
+    assert "Scale paper: 4 cells not started, 120k steps." in page.text
+    assert "suite run --scale paper" in page.text
+
+
+def test_cost_and_provenance_name_where_and_how_long(page: Page, runs: list[Run]) -> None:
+    assert "environment 30 %, update 60 %" in page.text
+    assert "a <quick> one" in page.text
+    assert "commit abc123" in page.text
+    for run in runs[:6]:
+        assert f"run-{run.key}" in page.values("id")
+
+
+def test_the_same_inputs_in_any_order_give_the_same_bytes(
+    project, runs, verdicts, source, tmp_path
+) -> None:  # type: ignore[no-untyped-def]
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    random.Random(1).shuffle(runs)
+    write_report(project, runs, list(reversed(verdicts)), tmp_path)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == source
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8") == summary
+
+
+def test_without_any_run_the_report_says_so(project, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    verdicts = [judge(claim, []) for study in project.studies.values() for claim in study.claims]
+    write_report(project, [], verdicts, tmp_path)
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "Nothing has been trained yet" in text
+    assert "3– not run" in text
+    assert "Scale smoke: 4 cells not started" in text
+
+
+def test_the_summary_is_a_table_in_markdown(source: str, tmp_path: Path) -> None:
+    lines = (tmp_path / "summary.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| first-C1")]
+    assert len(rows) == 1
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 6
+    assert "✓ supported" in rows[0]
+
+
+def test_a_line_has_students_interval() -> None:
+    line = Line("x", 0, np.array([0.0]), np.array([[1.0], [2.0], [3.0]]), (0, 1, 2), ())
+    low, high = line.interval()  # type: ignore[misc]
+    assert high[0] - 2.0 == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+    assert 2.0 - low[0] == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+    assert Line("x", 0, np.array([0.0]), np.array([[1.0]]), (0,), ()).interval() is None
+
+
+def test_layers_of_a_diagnostic_are_averaged(runs: list[Run]) -> None:
+    group, cells = next(iter(grouped(runs).items()))
+    norms = next(p for p in diagnostic_panels(cells, group) if p.quantity == "weight norm ratio")
+    assert norms.note == "mean over layers"
+    assert norms.lines[0].mean[1] == pytest.approx(2.0)
+
+
+def test_stale_runs_are_in_no_figure(runs: list[Run]) -> None:
+    stale = [replace(run, stale="older") for run in runs]
+    assert grouped(stale) == {}
+
+
+def test_seeds_with_other_steps_are_left_out_of_a_mean(runs: list[Run]) -> None:
+    shorter = {
+        name: replace(series, steps=series.steps[:2], values=series.values[:2])
+        for name, series in runs[2].series.items()
+    }
+    runs[2] = replace(runs[2], series=shorter)
+    group, cells = next(iter(grouped(runs).items()))
+    panel: Panel = learning_panels(cells, group)[0]
+    assert panel.lines[0].seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (-0.12345, "−0.123"), (9636.95, "9,637"), (12.0, "12"), (1e-5, "1e−05")],
+)
+def test_numbers_are_short(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(None, "–"), (0.0042, "0.42 %"), (0.5, "50 %"), (0.0996, "10 %")]
+)
+def test_shares_are_percentages(share: float | None, text: str) -> None:
+    assert percent(share) == text
