@@ -14,6 +14,7 @@ import dask
 import psutil
 import pytest
 from counting import cell_of, count
+from distributed import Client
 from rich.console import Console
 
 from suite.engine import run as engine
@@ -177,13 +178,15 @@ def test_run_that_another_process_trains_is_waited_for(store, tmp_path, monkeypa
 def test_plain_lines_tell_cell_steps_speed_return_and_time_left(store, monkeypatch):
     monkeypatch.setattr("suite.engine.display.LINE_SECONDS", 0.1)
     console = quiet()
+    started = time.monotonic()
     run_cells([cell_of("a", budget=30, sleep=0.02)], store, console=console, train=count)
+    elapsed = time.monotonic() - started
     lines = console.file.getvalue().splitlines()
     middle = next(line for line in lines if "steps/s" in line and "return" in line)
     assert middle.startswith("a--counter--none smoke: ")
     assert "/60 steps (2 seeds), 100 steps/s, return " in middle and middle.endswith(" left")
     assert lines[-1].startswith("a--counter--none smoke: 2 of 2 seeds done, return 30")
-    assert len(lines) < 20
+    assert len(lines) <= elapsed / 0.1 + 2
 
 
 def test_terminal_shows_a_table(store):
@@ -196,7 +199,7 @@ def test_terminal_shows_a_table(store):
 # Clusters and signals
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=90):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"
@@ -270,6 +273,8 @@ def cluster(tmp_path):
     )
     worker = (address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
     workers = [start("dask_worker", *worker) for _ in range(2)]
+    with Client(address, timeout=90) as client:
+        client.wait_for_workers(2, timeout=90)
     yield address, workers
     for process in [*workers, scheduler]:
         process.kill()
@@ -346,9 +351,9 @@ def test_interrupted_engine_leaves_checkpoints_and_no_process(store, tmp_path, j
     wait_until(lambda: all((store.state(key).step or 0) >= 5 for key in waiting))
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(sent)
-    _, shown = process.communicate(timeout=15)
+    _, shown = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert psutil.wait_procs(children, timeout=5)[1] == []
+    assert psutil.wait_procs(children, timeout=20)[1] == []
     states = [store.state(key) for key in keys]
     assert {state.state for state in states} <= {"interrupted", "queued"}
     assert all(store.state(key).step >= 5 for key in waiting)
