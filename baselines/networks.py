@@ -2,7 +2,15 @@
 
 from typing import Literal
 
-from suite.stacked.layers import Activation, Convolution, Flatten, Layer, Linear, Network
+from suite.stacked.layers import (
+    Activation,
+    ChannelsFirst,
+    Convolution,
+    Flatten,
+    Layer,
+    Linear,
+    Network,
+)
 
 
 def mlp(
@@ -39,6 +47,7 @@ def minatar_q_network(
     height, width, channels = observation_shape
     features = (height - 2) * (width - 2) * filters
     layers = (
+        ChannelsFirst(),
         Convolution("conv1", channels, filters, kernel=3),
         Activation("relu"),
         Flatten(),

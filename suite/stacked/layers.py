@@ -1,22 +1,24 @@
 """Networks as data, and their forward pass over a stack of seeds.
 
 Tensors are [N, B, *features] and parameters [N, ...], where N = S * copies counts the networks of
-the stack, seed by seed. Images are channels-last, (height, width, channels), as MinAtar gives them.
+the stack, seed by seed.
 
-A network's bits must not depend on the size of the stack (CPU, one thread). Batched products keep
-that promise under two conditions, both met here: every network's operands start on the same memory
-alignment, and no product with one column runs alone, because a stack of one takes another kernel.
+A network's bits must not depend on the size of the stack (CPU, one thread). The products of
+`suite.stacked.products` keep that promise for operands on the same memory alignment, which every
+network of a stack has here.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from suite.stacked.products import affine
 
 # Float32 numbers in 64 bytes, the alignment at which CPU kernels take the same path.
 ALIGNMENT = 16
@@ -37,7 +39,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Valid square convolution, [N, B, H, W, in] to [N, B, H', W', out].
+    """Valid square convolution, [N, B, in, H, W] to [N, B, out, H', W'].
 
     weight [N, out, in, kernel, kernel], bias [N, 1, out].
     """
@@ -55,7 +57,7 @@ class Convolution:
 class Norm:
     """Layer or RMS normalisation over all of `shape` jointly, the features that it receives.
 
-    After a convolution `shape` is (H, W, C); `Network.output_shapes` tells it.
+    After a convolution `shape` is (C, H, W); `Network.output_shapes` tells it.
     gain and offset are [N, 1, prod(shape)].
     """
 
@@ -78,7 +80,12 @@ class Flatten:
     """All features of an input in one axis."""
 
 
-Layer = Linear | Convolution | Norm | Activation | Flatten
+@dataclass(frozen=True)
+class ChannelsFirst:
+    """Images (height, width, channels) as (channels, height, width)."""
+
+
+Layer = Linear | Convolution | Norm | Activation | Flatten | ChannelsFirst
 
 
 @dataclass(frozen=True)
@@ -144,8 +151,7 @@ class Network:
 
     @cached_property
     def _batch_multiple(self) -> int:
-        """Batches of a multiple of this size fill whole 64-byte blocks at every layer's input; a
-        product of one row, like one of one column, would take another kernel."""
+        """Batches of a multiple of this size fill whole 64-byte blocks at every layer's input."""
         shapes = (self.input_shape, *self.output_shapes())
         sizes = [math.prod(shape) for shape in shapes[:-1]]
         return max(2, *(ALIGNMENT // math.gcd(ALIGNMENT, size) for size in sizes))
@@ -170,7 +176,7 @@ class Network:
         for layer in self.layers:
             match layer:
                 case Linear(name=name):
-                    x = _linear(x, parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
+                    x = affine(x, parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
                     key = feeding = name
                 case Convolution(name=name):
                     x = _convolution(
@@ -191,6 +197,9 @@ class Network:
                 case Flatten():
                     x = x.flatten(2)
                     continue
+                case ChannelsFirst():
+                    x = x.movedim(-1, -3)
+                    continue
             if trace is not None:
                 trace[key] = x[:, :batch]
         return x[:, :batch]
@@ -205,14 +214,14 @@ def _output_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
                 )
             return (layer.outputs,)
         case Convolution():
-            height, width, channels = shape
-            if channels != layer.in_channels:
+            channels, *image = shape
+            if channels != layer.in_channels or len(image) != 2:
                 raise ValueError(
-                    f"layer {layer.name!r} takes {layer.in_channels} channels in the last axis, "
+                    f"layer {layer.name!r} takes shape ({layer.in_channels}, height, width), "
                     f"is given {shape}"
                 )
-            sizes = ((size - layer.kernel) // layer.stride + 1 for size in (height, width))
-            return (*sizes, layer.out_channels)
+            sizes = ((size - layer.kernel) // layer.stride + 1 for size in image)
+            return (layer.out_channels, *sizes)
         case Norm():
             if shape != layer.shape:
                 raise ValueError(
@@ -224,6 +233,9 @@ def _output_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
             return shape
         case Flatten():
             return (math.prod(shape),)
+        case ChannelsFirst():
+            height, width, channels = shape
+            return (channels, height, width)
 
 
 def _tensors(layer: Layer) -> list[tuple[str, ParameterKind, tuple[int, ...]]]:
@@ -246,27 +258,38 @@ def _tensors(layer: Layer) -> list[tuple[str, ParameterKind, tuple[int, ...]]]:
     return [(layer.name, "weight", weight), (layer.name, "bias", (1, outputs))]
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if x.shape[0] == 1 and 1 in weight.shape:
-        # A lone product with one column takes another kernel than a stacked one: run it twice.
-        pair = None if bias is None else bias.expand(2, -1, -1)
-        return _linear(x.expand(2, -1, -1), weight.expand(2, -1, -1), pair)[:1]
-    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)
-
-
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """Patches times kernels: on MinAtar sizes faster than a grouped conv2d at every stack size."""
-    stack, batch = x.shape[:2]
-    outputs, channels, kernel = weight.shape[1:4]
-    patches = x.unfold(2, kernel, stride).unfold(3, kernel, stride).permute(0, 1, 2, 3, 5, 6, 4)
-    height, width = patches.shape[2:4]
-    columns = kernel * kernel * channels
-    y = _linear(
-        patches.reshape(stack, batch * height * width, columns),
-        weight.permute(0, 3, 4, 2, 1).reshape(stack, columns, outputs),
-        bias,
-    )
-    return y.view(stack, batch, height, width, outputs)
+    """Kernels times patches: on MinAtar sizes faster than a grouped conv2d at every stack size.
+
+    The batch is innermost, so that a patch's element is one run of memory; for the replay's images
+    the first permutation copies nothing.
+    """
+    stack, batch, channels, height, width = x.shape
+    outputs, kernel = weight.shape[1], weight.shape[3]
+    elements = x.permute(0, 3, 4, 2, 1).reshape(-1, batch)
+    places = _patches(stack, channels, height, width, kernel, stride, x.device)
+    patches = elements.index_select(0, places.flatten()).view(stack, places.shape[1], -1)
+    y = affine(weight.flatten(2), patches, None if bias is None else bias.mT)
+    size = ((height - kernel) // stride + 1, (width - kernel) // stride + 1)
+    return y.view(stack, outputs, *size, batch).movedim(-1, 1)
+
+
+@lru_cache(maxsize=64)
+def _patches(
+    stack: int,
+    channels: int,
+    height: int,
+    width: int,
+    kernel: int,
+    stride: int,
+    device: torch.device,
+) -> Tensor:
+    """Places of the patches' elements in stacked images (height, width, channels), counted from
+    the first image: [stack, channels * kernel * kernel, positions]."""
+    image = torch.arange(stack * height * width * channels, device=device)
+    image = image.view(stack, height, width, channels)
+    patches = image.unfold(1, kernel, stride).unfold(2, kernel, stride)
+    return patches.permute(0, 3, 4, 5, 1, 2).reshape(stack, channels * kernel**2, -1)
 
 
 def _norm(x: Tensor, norm: Norm, gain: Tensor | None, offset: Tensor | None) -> Tensor:

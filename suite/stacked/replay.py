@@ -67,12 +67,8 @@ class Replay:
         }
         self._starts = np.arange(len(seeds))[:, None] * capacity
         self._device = device
-        # Row b holds the bits of byte b, the highest first, as numpy packs them.
-        self._bits = torch.tensor(
-            np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1),
-            dtype=torch.float32,
-            device=device,
-        )
+        # numpy packs the first of eight bits as the highest.
+        self._shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)[:, None]
 
     def __len__(self) -> int:
         """Transitions that a seed holds."""
@@ -144,7 +140,10 @@ class Replay:
         return np.packbits(rows.astype(bool), axis=1) if self.packed else rows
 
     def _observations(self, stored: Tensor) -> Tensor:
-        if self.packed:
-            size = math.prod(self.observation_shape)
-            stored = self._bits[stored.int()].flatten(2)[..., :size]
-        return stored.reshape(*stored.shape[:2], *self.observation_shape)
+        if not self.packed:
+            return stored.view(*stored.shape[:2], *self.observation_shape)
+        size = math.prod(self.observation_shape)
+        bits = (stored.mT[:, :, None] >> self._shifts) & 1
+        # The batch stays innermost in memory, as convolutions want it.
+        rows = bits.flatten(1, 2)[:, :size].float()
+        return rows.view(stored.shape[0], *self.observation_shape, -1).movedim(-1, 1)

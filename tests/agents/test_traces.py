@@ -14,7 +14,7 @@ TRACES: dict[str, tuple[int, dict[str, list[float]]]] = {
             "norm/actor": [5.01224, 5.0663],
             "loss/critic": [3.6209, 1.4012],
             "norm/critic": [7.04726, 7.04292],
-            "act": [0.15827, -0.0712511],
+            "act": [0.15827, -0.0712512],
         },
     ),
     "td3-6-actions": (
@@ -24,17 +24,17 @@ TRACES: dict[str, tuple[int, dict[str, list[float]]]] = {
             "norm/actor": [4.97494, 5.05653],
             "loss/critic": [1.98297, 1.13118],
             "norm/critic": [6.68773, 6.73693],
-            "act": [0.0612527, 0.579534],
+            "act": [0.0612526, 0.579534],
         },
     ),
-    "dqn": (1, {"loss/q": [0.834639, 1.14961], "norm/q": [4.29586, 4.34905], "act": [3.0, 5.0]}),
+    "dqn": (1, {"loss/q": [0.815667, 1.16689], "norm/q": [4.3028, 4.35098], "act": [3.0, 5.0]}),
     "dqn-6-channels": (
         1,
-        {"loss/q": [0.587015, 0.988899], "norm/q": [4.31242, 4.35434], "act": [3.0, 5.0]},
+        {"loss/q": [0.570651, 0.96465], "norm/q": [4.31041, 4.35032], "act": [3.0, 5.0]},
     ),
     "dqn-official": (
         1,
-        {"loss/q": [0.389496, 0.512321], "norm/q": [4.23899, 4.28537], "act": [3.0, 5.0]},
+        {"loss/q": [0.392632, 0.516957], "norm/q": [4.23972, 4.28576], "act": [3.0, 5.0]},
     ),
     "dqn-vector": (
         1,
@@ -42,7 +42,7 @@ TRACES: dict[str, tuple[int, dict[str, list[float]]]] = {
     ),
     "classifier": (
         1,
-        {"loss/classifier": [2.45452, 2.72115], "norm/classifier": [20.0705, 20.1374]},
+        {"loss/classifier": [2.45453, 2.72115], "norm/classifier": [20.0705, 20.1374]},
     ),
 }
 

@@ -2,15 +2,24 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from suite.stacked.layers import Activation, Convolution, Flatten, Linear, Network, Norm
+from suite.stacked.layers import (
+    Activation,
+    ChannelsFirst,
+    Convolution,
+    Flatten,
+    Linear,
+    Network,
+    Norm,
+)
 from suite.stacked.parameters import FlatParameters
 
 IMAGE = Network(
     "q",
     "q",
     (
+        ChannelsFirst(),
         Convolution("conv1", 4, 16, 3),
-        Norm("conv1_norm", "layer", (8, 8, 16)),
+        Norm("conv1_norm", "layer", (16, 8, 8)),
         Activation("relu"),
         Convolution("conv2", 16, 8, 2, stride=2, bias=False),
         Activation("tanh"),
@@ -38,10 +47,9 @@ def test_the_forward_pass_is_that_of_pytorch():
     x = torch.rand(2, 5, 10, 10, 4, generator=torch.Generator().manual_seed(0))
 
     y = F.conv2d(x[1].permute(0, 3, 1, 2), p["conv1.weight"], p["conv1.bias"][0])
-    y = y.permute(0, 2, 3, 1)
-    gain, offset = (p[f"conv1_norm.{kind}"].view(8, 8, 16) for kind in ("gain", "offset"))
-    y = torch.relu(F.layer_norm(y, (8, 8, 16), gain, offset))
-    y = F.conv2d(y.permute(0, 3, 1, 2), p["conv2.weight"], stride=2).permute(0, 2, 3, 1)
+    gain, offset = (p[f"conv1_norm.{kind}"].view(16, 8, 8) for kind in ("gain", "offset"))
+    y = torch.relu(F.layer_norm(y, (16, 8, 8), gain, offset))
+    y = F.conv2d(y, p["conv2.weight"], stride=2)
     y = torch.tanh(y).reshape(5, 128) @ p["hidden1.weight"] + p["hidden1.bias"]
     y = y / (y.square().mean(1, keepdim=True) + 1e-5).sqrt()
     y = torch.relu(y * p["hidden1_norm.gain"] + p["hidden1_norm.offset"])
@@ -59,7 +67,7 @@ def test_the_trace_holds_every_layer_and_only_the_batch():
         *("conv1", "conv1_norm", "conv1_activation", "conv2", "conv2_activation"),
         *("hidden1", "hidden1_norm", "hidden1_activation", "output"),
     ]
-    assert trace["conv1_norm"].shape == (1, 3, 8, 8, 16)
+    assert trace["conv1_norm"].shape == (1, 3, 16, 8, 8)
     assert trace["hidden1_activation"].min() >= 0 > trace["hidden1_norm"].min()
     assert torch.equal(trace["output"], y)
 
@@ -121,8 +129,10 @@ def test_layers_that_do_not_fit_are_refused(layers, message):
 
 
 def test_a_convolution_refuses_another_number_of_channels():
-    with pytest.raises(ValueError, match=r"'conv1' takes 4 channels .* given \(4, 10, 10\)"):
-        Network("q", "q", (Convolution("conv1", 4, 16, 3),), (4, 10, 10))
+    with pytest.raises(
+        ValueError, match=r"'conv1' takes shape \(4, height, width\), is given \(10, 10, 4\)"
+    ):
+        Network("q", "q", (Convolution("conv1", 4, 16, 3),), (10, 10, 4))
 
 
 def test_slices_say_what_a_norm_follows():

@@ -117,7 +117,7 @@ def test_torch_default_initialisation_has_pytorchs_bounds():
         "q",
         "q",
         (Convolution("conv1", 4, 16, 3), Flatten(), Linear("hidden1", 1024, 128)),
-        (10, 10, 4),
+        (4, 10, 10),
     )
     leaves = FlatParameters.initialise(network, range(20), "q").leaves
     torch.manual_seed(0)
@@ -130,9 +130,7 @@ def test_torch_default_initialisation_has_pytorchs_bounds():
             bound = {"conv1": 1 / 6, "hidden1": 1 / 32}[name]
             assert max(ours.abs().max(), theirs.abs().max()) < 1.0001 * bound
             assert ours.abs().max() > 0.98 * bound
-            torch.testing.assert_close(
-                ours.std(), torch.tensor(bound / 3**0.5), rtol=0.1, atol=0.0
-            )
+            torch.testing.assert_close(ours.std(), torch.tensor(bound / 3**0.5), rtol=0.1, atol=0.0)
 
 
 def test_he_initialisation_has_its_variance_and_no_bias():
