@@ -96,28 +96,28 @@ class Projection:
 
     def __init__(self, parameters: FlatParameters, tensors: Iterable[tuple[str, ...]]) -> None:
         self.names = tuple(tensors)
-        self.leaves = [[parameters.leaves[name].detach() for name in names] for names in self.names]
+        self.leaves = [  # views [S * copies, elements]
+            [parameters.leaves[name].detach().flatten(1) for name in names] for names in self.names
+        ]
         self.copies = parameters.network.copies
         self.radius = self.norms()
         self.growth = torch.ones_like(self.radius)
+        self._scale = torch.ones_like(self.radius)
+        self._columns = self._scale.unsqueeze(2).unbind()
 
     def norms(self) -> Tensor:
         """Present norms [tensors, S * copies]."""
-        rows = [
-            torch.stack([torch.linalg.vector_norm(leaf.flatten(1), dim=1) for leaf in leaves])
-            for leaves in self.leaves
-        ]
-        return torch.stack([row[0] if len(row) == 1 else row.norm(dim=0) for row in rows])
+        return torch.stack([_joint_norm(leaves) for leaves in self.leaves])
 
     def project(self) -> None:
         """Rescale in place; `growth` then holds the norms before it, as multiples of the radii."""
-        norms = self.norms()
-        self.growth = norms / self.radius
-        usable = (norms > 0) & (norms < torch.inf)
-        factors = torch.where(usable, self.radius / norms, 1.0)
-        for leaves, factor in zip(self.leaves, factors, strict=True):
+        torch.div(self.norms(), self.radius, out=self.growth)
+        # What is not finite is left alone by a scale of 1, zeros by any finite scale.
+        torch.nan_to_num(self.growth, nan=1.0, posinf=1.0, out=self._scale)
+        self._scale.clamp_(min=1e-30).reciprocal_()
+        for leaves, column in zip(self.leaves, self._columns, strict=True):
             for leaf in leaves:
-                leaf.mul_(factor.view(-1, *(1,) * (leaf.dim() - 1)))
+                leaf.mul_(column)
 
     def per_seed(self, figures: Tensor) -> Tensor:
         """Figures [tensors, S * copies] with a leading seed axis, [S, tensors, copies]."""
@@ -135,6 +135,13 @@ class Projection:
         """Norm before the latest projection over the radius, by tensor, largest of the copies."""
         growth = self.per_seed(self.growth).amax(2).double().cpu().numpy()
         return {"+".join(names): growth[:, index] for index, names in enumerate(self.names)}
+
+
+def _joint_norm(leaves: list[Tensor]) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(leaves[0], dim=1)
+    for leaf in leaves[1:]:
+        norm = torch.hypot(norm, torch.linalg.vector_norm(leaf, dim=1))
+    return norm
 
 
 class NaP(Plugin):
