@@ -13,6 +13,8 @@ from suite.report.panels import LINES, Panel, short_number
 
 WIDTH, HEIGHT = 4.4, 2.7  # inches: about 420 CSS pixels wide, so that text stays readable
 
+WIDE = 1000.0  # largest over smallest value from which on the axis is logarithmic
+
 # Stand-ins that are replaced by the page's own colours, light or dark.
 INK = "#010203"
 COLOURS = [f"#0a0b{i:02x}" for i in range(LINES)]
@@ -59,17 +61,21 @@ def draw(panel: Panel) -> str:
             middle, half = (shown.max() + shown.min()) / 2, (shown.max() - shown.min()) / 2
             half = 1.12 * max(half, least)
             axes.set_ylim(middle - half, middle + half)
+            if shown.min() > 0 and shown.max() > WIDE * shown.min():
+                axes.set_yscale("log")
+                axes.set_ylim(shown.min() / 1.5, shown.max() * 1.5)
         axes.set_ylabel(panel.quantity)
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: short_number(step)))
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", transparent=True)
     return _inline(buffer.getvalue(), panel)
 
 
 def _inline(text: str, panel: Panel) -> str:
     svg = text[text.index("<svg") :]
+    # The metadata hold the date.
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
     # What remains of ids is referred to inside the figure; the page holds many figures.

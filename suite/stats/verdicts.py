@@ -167,7 +167,8 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
             "scale": scale,
             "share_of_paper": _share_of_paper(partial or claim, evidence, plans),
             "evidence": tuple(
-                _cell_evidence(claim, cell, evidence) for cell in (partial or claim).compared()
+                _cell_evidence(claim, cell, evidence)
+                for cell in dict.fromkeys((partial or claim).compared())
             ),
             "flags": tuple(evidence.flags),
         }
@@ -288,8 +289,8 @@ def _comparison(bound: Bounds) -> Comparison:
 
 
 def in_words(value: float) -> str:
-    """Three significant digits, whole numbers from a thousand on."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """Three significant digits, and whole numbers from a thousand to a million."""
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _seen(bound: Bounds) -> str:

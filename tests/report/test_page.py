@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from suite.report.figures import draw
 from suite.report.page import number, percent, write_report
 from suite.report.panels import Line, Panel, diagnostic_panels, grouped, learning_panels
 from suite.specs.loading import Project
@@ -160,6 +161,16 @@ def test_the_summary_is_a_table_in_markdown(source: str, tmp_path: Path) -> None
     assert "✓ supported" in rows[0]
 
 
+def test_values_that_differ_a_thousandfold_are_drawn_on_a_logarithmic_axis() -> None:
+    def drawn(last: float) -> str:
+        curves = np.array([[1.0, last]] * 2)
+        line = Line("x", 0, np.array([0.0, 1.0]), curves, (0, 1), ())
+        return draw(Panel("p", "t", "q", "", (line,)))
+
+    assert "10^{3}" in drawn(5e3)
+    assert "10^{" not in drawn(500.0)
+
+
 def test_a_line_has_students_interval() -> None:
     line = Line("x", 0, np.array([0.0]), np.array([[1.0], [2.0], [3.0]]), (0, 1, 2), ())
     low, high = line.interval()  # type: ignore[misc]
@@ -193,7 +204,7 @@ def test_seeds_with_other_steps_are_left_out_of_a_mean(runs: list[Run]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (-0.12345, "−0.123"), (9636.95, "9,637"), (12.0, "12"), (1e-5, "1e−05")],
+    [(None, "–"), (-0.12345, "−0.123"), (9636.95, "9,637"), (12.0, "12"), (6.55e12, "6.55e+12")],
 )
 def test_numbers_are_short(value: float | None, text: str) -> None:
     assert number(value) == text

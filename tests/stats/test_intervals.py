@@ -104,6 +104,15 @@ def test_where_bca_is_undefined_the_percentile_interval_is_used() -> None:
     assert contrast([np.array([1.0, 1.0, 2.0])], [1.0]).low < 4 / 3
 
 
+def test_the_bootstrap_widens_the_interval_of_a_skewed_figure_by_the_same_bits_each_time() -> None:
+    sample = np.array([0.0, 0.1, 0.2, 0.0, 0.1, 0.3, 0.2, 0.1, 0.0, 8.0, 0.1, 0.2])
+    seen = contrast([sample], [1.0])
+    student = stats.ttest_1samp(sample, 0.0).confidence_interval(0.95)
+    assert seen.high > student.high + 0.1
+    assert seen.low == pytest.approx(student.low)
+    assert contrast([sample], [1.0]) == seen
+
+
 @settings(max_examples=25, deadline=None)
 @given(SAMPLES)
 def test_the_same_sample_gives_the_same_bits_and_contains_its_statistic(sample) -> None:  # type: ignore[no-untyped-def]

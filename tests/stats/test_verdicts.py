@@ -290,7 +290,10 @@ def test_a_reference_gives_each_task_its_unit(make_run) -> None:  # type: ignore
     sides = {"treatment": [B, other[1]], "control": [A, other[0]], "reference": [A, other[0]]}
     for aggregate, wanted in (("mean", 0.3), ("iqm", 0.3)):
         spec = claim("difference", figure="final_return", aggregate=aggregate, **sides)
-        assert judge(spec, runs).observed == pytest.approx(wanted, abs=1e-9)
+        verdict = judge(spec, runs)
+        assert verdict.observed == pytest.approx(wanted, abs=1e-9)
+        # The reference is the control here: no cell is listed twice.
+        assert [cell.cell for cell in verdict.evidence] == [B, other[1], A, other[0]]
     poor = task(A, 20.0, [10.0] * 3) + task(B, 20.0, [15.0] * 3)
     verdict = judge(claim("difference", figure="final_return", reference=[A]), poor)
     assert "does no better than random play" in verdict.reason
