@@ -12,7 +12,7 @@ from suite.specs.models import RunSpec
 from suite.specs.registry import AGENTS
 from suite.stacked.streams import State
 from suite.store import provenance
-from suite.store.store import Checkpoint, Store
+from suite.store.store import Store
 from suite.training.off_policy import OffPolicyLoop
 from suite.training.process import configure
 from suite.training.rows import Row, cut, stack
@@ -91,7 +91,8 @@ def train_shard(
 ) -> None:
     """Train runs that differ in their seed only, from wherever their checkpoints are, to the end.
 
-    Seeds whose checkpoints are at the same step train stacked; completed runs are left alone. A
+    Seeds whose checkpoints are at the same step train stacked; those behind first catch up with
+    the others. Completed runs are left alone. A
     seed whose parameters or actions stop being finite is completed as `diverged` and leaves the
     stack; the others go on and are not touched by it. The caller holds the runs' locks. `report` is
     called every two seconds.
@@ -105,18 +106,21 @@ def train_shard(
             f"cell {cell!r}: the runs of seeds {different} differ from the run of seed "
             f"{runs[0].seed} in more than the seed; train them in shards of their own"
         )
-    groups: dict[int, list[tuple[RunSpec, Checkpoint | None]]] = {}
+    waiting: dict[int, list[tuple[RunSpec, Row | None]]] = {}
     for run in runs:
         if not store.state(run.key()).complete:
             checkpoint = store.load_checkpoint(run.key())
-            groups.setdefault(checkpoint.step if checkpoint else 0, []).append((run, checkpoint))
-    for step in sorted(groups):
-        seeds = groups.pop(step)
+            row = Row(checkpoint.arrays, checkpoint.values) if checkpoint else None
+            waiting.setdefault(checkpoint.step if checkpoint else 0, []).append((run, row))
+    while waiting:
+        seeds = waiting.pop(min(waiting))
         group = _Group([run for run, _ in seeds], store, cell, scale, device)
-        group.start([checkpoint for _, checkpoint in seeds if checkpoint is not None])
-        del seeds  # the checkpoints' memory is not needed any more
-        group.train(report, checkpoint_seconds)
-        del group
+        group.start([row for _, row in seeds if row is not None])
+        seeds.clear()  # frees the checkpoints' memory
+        meeting = min(waiting, default=group.loop.total)
+        left = group.train(report, checkpoint_seconds, until=meeting)
+        if left:
+            waiting[meeting] += left
 
 
 def _without_seed(run: RunSpec) -> RunSpec:
@@ -140,20 +144,28 @@ class _Group:
         kind = AGENTS[self.runs[0].agent.kind]
         return LOOPS[kind.loop](self.runs[0], [run.seed for run in self.runs], self.device)
 
-    def start(self, checkpoints: Sequence[Checkpoint]) -> None:
-        """Go on from the seeds' checkpoints; without any, evaluate at step 0."""
-        if checkpoints:
-            self.loop.load_state(stack([Row(one.arrays, one.values) for one in checkpoints]))
+    def start(self, rows: Sequence[Row]) -> None:
+        """Go on from the seeds' rows of training state; without any, evaluate at step 0."""
+        if rows:
+            self.loop.load_state(stack(rows))
         else:
             self.loop.evaluate()
 
-    def train(self, report: Callable[[Progress], None] | None, checkpoint_seconds: float) -> None:
-        """To the end, or until no seed is left."""
+    def train(
+        self,
+        report: Callable[[Progress], None] | None,
+        checkpoint_seconds: float,
+        until: int,
+    ) -> list[tuple[RunSpec, Row | None]]:
+        """Train until step `until`, or until no seed is left; complete the seeds at the end.
+
+        Returns the seeds that are not at their end yet, each with its row of training state.
+        """
         evaluate_every = self.runs[0].evaluate_every
         next_checkpoint = monotonic() + checkpoint_seconds
         reported, reported_step = monotonic(), self.loop.step
         self._complete_diverged()
-        while self.runs and self.loop.step < self.loop.total:
+        while self.runs and self.loop.step < until:
             self.loop.advance()
             if self.loop.step % evaluate_every == 0 or self.loop.step == self.loop.total:
                 self.loop.evaluate()
@@ -170,8 +182,12 @@ class _Group:
                 done = (self.loop.step - reported_step) * len(self.runs)
                 report(self._progress(done / (now - reported)))
                 reported, reported_step = now, self.loop.step
+        if self.loop.step < self.loop.total:
+            state = self.loop.state()
+            return [(run, cut(state, i)) for i, run in enumerate(self.runs)]
         for i in range(len(self.runs)):
             self._complete(i, "done", "")
+        return []
 
     def _checkpoint(self) -> None:
         state = self.loop.state()

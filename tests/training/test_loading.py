@@ -35,7 +35,9 @@ def test_a_complete_run_gives_its_agent_without_an_environment(
     assert agent.updates == loops[0].agent.updates
 
 
-def test_an_unfinished_run_gives_the_agent_of_its_checkpoint(tmp_path):
+def test_an_unfinished_run_gives_the_agent_of_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.training.shard.CHECKPOINT_SHARE", 1e9)
+
     class Stopped(Exception):
         pass
 
@@ -45,7 +47,7 @@ def test_an_unfinished_run_gives_the_agent_of_its_checkpoint(tmp_path):
             if step >= 40:
                 raise Stopped
 
-    (run,) = small_runs("dqn", [0], budget=1000, evaluate_every=1000)
+    (run,) = small_runs("dqn", [0], budget=60)
     store = Stopping(tmp_path)
     store.begin(run.key(), run.model_dump(mode="json"))
     with pytest.raises(StoreError, match="no checkpoint yet"):

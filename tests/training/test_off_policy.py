@@ -27,6 +27,15 @@ def test_truncated_episodes_bootstrap_and_terminal_ones_do_not():
     assert ended.replay.state()["terminal"].sum(dim=1).tolist() == ended._return_count.tolist()
 
 
+def test_games_and_networks_agree_on_the_order_of_axes():
+    """The Q-network of the authors has 132 566 parameters on Breakout (MinAtar examples/dqn.py)."""
+    loop = loop_of("dqn", convolution_filters=16, hidden_units=128)
+    (q,) = loop.agent.groups.values()
+    sizes = [part.stop - part.start for part in q.parameters.slices]
+    assert loop.environments.observation_shape == (10, 10, 4)
+    assert sum(sizes) == 132_566
+
+
 def test_a_terminal_transition_keeps_the_observation_before_the_start_over():
     loop = loop_of("td3", warmup_steps=60)
     for _ in range(60):

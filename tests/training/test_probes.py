@@ -7,6 +7,8 @@ from safetensors.numpy import load_file
 from suite.specs.models import ProbeSpec
 from training.small_runs import result, small_runs, train
 
+LAYERS = ("hidden1", "hidden2", "output")
+
 
 def with_path(runs, every):
     probes = (ProbeSpec(kind="policy_path", settings={"every": every}),)
@@ -32,33 +34,24 @@ def test_the_path_starts_at_the_initial_policy_and_ends_at_the_last_one(kind, tm
 
 
 def test_weight_norms_and_effective_learning_rates_follow_the_weights(tmp_path):
-    (run,) = small_runs("dqn", [3], probes=("weight_norms",))
+    (run,) = small_runs("td3", [3], probes=("weight_norms",))
     store = train([run], tmp_path)
     series = store.record(run.key())["series"]
     agent = load_file(store.folder(run.key()) / "agent.safetensors")
-    # The convolution is the first tensor of the flat vector: 3 x 3 x 4 channels x 4 filters.
-    size = 3 * 3 * run_channels() * 4
-    norm = np.linalg.norm(agent["agent/q/flat"][:size].astype(np.float64))
-    norms = series["weight_norm/q/conv1"]["value"]
-    ratios = series["weight_norm_ratio/q/conv1"]["value"]
-    rates = series["effective_learning_rate/q/conv1"]["value"]
-    assert series["weight_norm/q/conv1"]["step"] == [0, 25, 50, 75, 80]
+    # The first tensor of the flat vector: 4 observations times 16 units.
+    norm = np.linalg.norm(agent["agent/actor/flat"][: 4 * 16].astype(np.float64))
+    norms = np.array(series["weight_norm/actor/hidden1"]["value"])
+    ratios = np.array(series["weight_norm_ratio/actor/hidden1"]["value"])
+    rates = np.array(series["effective_learning_rate/actor/hidden1"]["value"])
+    assert series["weight_norm/actor/hidden1"]["step"] == [0, 25, 50, 75, 80]
     assert norms[-1] == pytest.approx(norm, rel=1e-12)
     assert ratios[0] == 1.0 and rates[0] == 1e-3
     assert norms[-1] != norms[0]
-    np.testing.assert_allclose(ratios, np.array(norms) / norms[0])
-    np.testing.assert_allclose(rates, 1e-3 * norms[0] / np.array(norms))
-    assert {name.split("/", 1)[1] for name in series if name.startswith("weight_norm/")} == {
-        "q/conv1",
-        "q/hidden1",
-        "q/output",
-    }
-
-
-def run_channels():
-    from suite.specs.registry import ENVIRONMENTS
-
-    return ENVIRONMENTS["minatar"]["breakout"].observation_shape[-1]
+    np.testing.assert_allclose(ratios, norms / norms[0])
+    np.testing.assert_allclose(rates, 1e-3 * norms[0] / norms)
+    layers = {name.split("/", 1)[1] for name in series if name.startswith("weight_norm/")}
+    critics = {f"critic/{q}.{layer}" for q in ("q1", "q2") for layer in LAYERS}
+    assert layers == {f"actor/{layer}" for layer in LAYERS} | critics
 
 
 def test_probes_write_the_same_bytes_in_any_group(tmp_path):
