@@ -32,12 +32,13 @@ def test_a_seed_does_not_depend_on_its_companions(build, kind, names):
 
 @pytest.mark.parametrize("kind", AGENTS)
 @pytest.mark.parametrize("names", COMPOSITIONS, ids=LABELS)
-def test_a_resumed_run_equals_an_unbroken_one(build, kind, names):
-    unbroken = build(kind, names, seeds=(0, 5)).train(19)
+@pytest.mark.parametrize("stop", [19, 20])
+def test_a_resumed_run_equals_an_unbroken_one(build, kind, names, stop):
+    unbroken = build(kind, names, seeds=(0, 5)).train(stop)
     saved = copy.deepcopy(unbroken.state())
     unbroken.train(21)
     resumed = build(kind, names, seeds=(0, 5))
-    resumed.load_state(saved, 19)
+    resumed.load_state(saved, stop)
     resumed.train(21)
     assert torch.equal(resumed.flats(), unbroken.flats())
     for plugin, other in zip(resumed.plugins, unbroken.plugins, strict=True):
