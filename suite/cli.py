@@ -208,7 +208,7 @@ def train(
 
 @app.command()
 def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
-    """Keep the finished runs of the named cells as files in reports/evidence/, for version control."""
+    """Keep finished runs of the named cells as files in reports/evidence/, for version control."""
     store = Store(RUNS)
     written = [
         export(store, one.key(), EVIDENCE)

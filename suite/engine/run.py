@@ -62,8 +62,9 @@ def run_cells(
 ) -> Summary:
     """Train every run of `cells` that is not complete, from its checkpoint where it has one.
 
-    In this process with `jobs=1`, else in `jobs` local processes, or on the Dask cluster whose
-    scheduler has the address `scheduler` (`tcp://host:port`; `jobs` is not used then). All workers
+    In this process with `jobs=1` or when one shard is all there is, else in `jobs` local processes,
+    or on the Dask cluster whose scheduler has the address `scheduler` (`tcp://host:port`; `jobs` is
+    not used then). All workers
     share the store's folder. A shard that raises leaves its runs `failed` and the others go on; the
     shard of a worker that dies goes on elsewhere from its checkpoints. Interrupted (Ctrl-C), runs
     keep their last checkpoint.
@@ -78,8 +79,9 @@ def run_cells(
         with storing("write", store.root):
             store.root.mkdir(parents=True, exist_ok=True)
         with Display(console or Console(), left, store) as display:
-            if scheduler is None and jobs == 1:
-                shards = make_shards(left, 1)
+            shards = make_shards(left, jobs)
+            # A single shard needs no second process, whose start costs seconds.
+            if scheduler is None and (jobs == 1 or len(shards) == 1):
                 _train_here(shards, store, train, device, checkpoint_seconds, display)
             else:
                 with _cluster(jobs, scheduler) as client:

@@ -76,6 +76,7 @@ class PolicyPathPlugin(Plugin):
             segments = [slice(parts[0].start, parts[-1].stop) for parts in own]
         self.windows = [PathWindow(memory, segments) for memory in self.memory]
         self.seen = self._count(agent)
+        self.moves = np.zeros(seeds)
         self.move_to_norm = np.zeros(seeds)
         self.kept_energy = np.ones(seeds)
         for window, row in zip(self.windows, flat, strict=True):
@@ -102,6 +103,7 @@ class PolicyPathPlugin(Plugin):
         self.move_to_norm[seed] = float(move.vector.norm() / policy.norm())
         self.kept_energy[seed] = move.kept_energy
         policy += move.vector
+        self.moves[seed] += 1
         self.after_move(group, seed)
 
     def _count(self, agent: Agent) -> int:
@@ -125,6 +127,7 @@ class PolicyPathPlugin(Plugin):
             "newest": torch.stack([w.newest for w in self.windows]),
             **places,
             "seen": np.full(len(self.windows), self.seen),
+            "moves": self.moves,
             "move_to_norm": self.move_to_norm,
             "kept_energy": self.kept_energy,
         }
@@ -133,6 +136,7 @@ class PolicyPathPlugin(Plugin):
         if not self.windows:
             return
         self.seen = int(state["seen"][0])
+        self.moves = np.array(state["moves"])
         self.move_to_norm = np.array(state["move_to_norm"])
         self.kept_energy = np.array(state["kept_energy"])
         for seed, window in enumerate(self.windows):
@@ -146,10 +150,11 @@ class PolicyPathPlugin(Plugin):
             window.newest.copy_(torch.as_tensor(state["newest"][seed]))
 
     def diagnostics(self) -> dict[str, np.ndarray]:
-        """Snapshots held, and size against the policy's norm of the latest change."""
+        """Snapshots held, changes made, and the latest change's size against the policy's norm."""
         if not self.windows:
             return {}
         return {
             "snapshots": np.array([float(window.count) for window in self.windows]),
+            "moves": self.moves.copy(),
             "move_to_norm": self.move_to_norm.copy(),
         }

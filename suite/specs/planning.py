@@ -1,6 +1,6 @@
 """What would run at a scale, and about how long and how much memory it would take.
 
-The estimates are for reading a plan; nothing is decided by them.
+The estimates are for reading a plan and for sharing work out; no result depends on them.
 """
 
 import math

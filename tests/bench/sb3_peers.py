@@ -17,7 +17,7 @@ from suite.envs.protocol import Environment
 
 
 class AdapterEnv(gymnasium.Env[np.ndarray, Any]):
-    """One of the suite's environments as Gymnasium sees it, so that both sides step the same one."""
+    """One of the suite's environments as Gymnasium sees it: both sides step the same one."""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
