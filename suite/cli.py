@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from suite.engine.calibration import slowness
 from suite.engine.run import EngineError, run_cells
 from suite.report.page import write_report
 from suite.report.results import write_curves, write_verdicts
@@ -119,6 +120,7 @@ def _show_plan(cells: list[Cell], scale: Scale, jobs: int) -> None:
     store = Store(RUNS)
     table = Table("cell", "to run", "steps", "core time", "memory", box=None)
     steps, seconds, memory = 0, 0.0, 0
+    factor = slowness()
     for cell in cells:
         waiting = tuple(run for run in cell.runs if not store.state(run.key()).complete)
         if not waiting:
@@ -129,11 +131,11 @@ def _show_plan(cells: list[Cell], scale: Scale, jobs: int) -> None:
             cell.id,
             f"{len(waiting)} of {len(cell.runs)} seeds",
             f"{left.steps:,}",
-            _duration(seconds_estimate(left)),
+            _duration(factor * seconds_estimate(left)),
             _bytes(memory_estimate(left)),
         )
         steps += left.steps
-        seconds += seconds_estimate(left)
+        seconds += factor * seconds_estimate(left)
         memory = max(memory, memory_estimate(left))
     console.print(table)
     console.print(

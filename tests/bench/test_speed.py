@@ -1,30 +1,17 @@
 """Updates per second summed over 6 stacked seeds on all cores, against two SB3 processes."""
 
 import statistics
-import time
 from typing import Any
 
 import pytest
-import torch
 from workers import Side, peer, planned_run, stacked
+
+from suite.engine.calibration import calibration_seconds
 
 pytestmark = pytest.mark.bench
 
 WARMUP_STEPS = 20_000
 ROUNDS = 5
-
-
-def calibration_seconds() -> float:
-    """Median seconds of 50 batched products, [6, 256, 256] twice: what this machine can do now."""
-    torch.set_num_threads(1)
-    left, right = torch.ones(6, 256, 256), torch.ones(6, 256, 256)
-    times = []
-    for _ in range(20):
-        started = time.perf_counter()
-        for _ in range(50):
-            torch.bmm(left, right)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+"""How fast this machine is now, as the time of one fixed piece of work."""
+
+import statistics
+import time
+
+import torch
+
+# `calibration_seconds` on the machine where the constants of `suite.specs.planning` were measured.
+REFERENCE_SECONDS = 0.0027
+
+
+def calibration_seconds(repeats: int = 20) -> float:
+    """Median seconds of ten batched products of [6, 256, 256] float32, with one thread.
+
+    Ratios of timings to this number can be compared between machines; plain timings can't.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    left, right = torch.ones(6, 256, 256), torch.ones(6, 256, 256)
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        for _ in range(10):
+            torch.bmm(left, right)
+        times.append(time.perf_counter() - started)
+    torch.set_num_threads(threads)
+    return statistics.median(times)
+
+
+def slowness() -> float:
+    """Seconds here for a second on the reference machine."""
+    return calibration_seconds() / REFERENCE_SECONDS
