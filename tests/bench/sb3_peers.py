@@ -59,7 +59,7 @@ class MinAtarFeatures(BaseFeaturesExtractor):
 
 
 def sb3_agent(algorithm: str, environment: Environment, seed: int) -> BaseAlgorithm:
-    """A fresh SB3 agent: `dqn` as `chain-ddqn` (single DQN target), `td3` as `td3-official`."""
+    """A fresh SB3 agent: `td3` as `td3-official`, `dqn` as `chain-ddqn` without double targets."""
     env = AdapterEnv(environment)
     if algorithm == "dqn":
         return DQN(

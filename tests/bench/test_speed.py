@@ -20,7 +20,7 @@ ROUNDS = 5
         (
             "dqn",
             "breakout--chain-ddqn--none",
-            {"replay_capacity": 100_000, "epsilon_decay_steps": 100_000},
+            {"replay_capacity": 100_000, "epsilon_decay_steps": 100_000, "double": False},
             1500,
             3.0,
         ),
