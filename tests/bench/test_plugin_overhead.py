@@ -18,7 +18,7 @@ PAIRS = 60
 
 @pytest.mark.parametrize("seeds", [3, 6])
 def test_nap_costs_at_most_five_percent_over_norm_alone(benchmark: Any, seeds: int) -> None:
-    """Blocks of real DQN steps with `nap_const` and `ln` in turn; the median ratio of neighbours."""
+    """Blocks of real DQN steps with `nap_const` and `ln` in turn; median ratio of neighbours."""
     advance = {
         name: stacked(
             planned_run(
