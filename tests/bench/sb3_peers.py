@@ -21,7 +21,8 @@ class AdapterEnv(gymnasium.Env[np.ndarray, Any]):
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        shape, action = environment.observation_shape, environment.action
+        action = environment.action
+        shape = self._seen(np.empty(environment.observation_shape)).shape
         if action.kind == "discrete":
             self.observation_space = gymnasium.spaces.Box(0.0, 1.0, shape, np.float32)
             self.action_space = gymnasium.spaces.Discrete(action.size)
@@ -34,11 +35,17 @@ class AdapterEnv(gymnasium.Env[np.ndarray, Any]):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
         self._episodes += 1
-        return self.environment.reset(seed or self._episodes).astype(np.float32), {}
+        return self._seen(self.environment.reset(seed or self._episodes)), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
         observation, reward, terminal, truncated = self.environment.step(np.asarray(action))
-        return observation.astype(np.float32), reward, terminal, truncated, {}
+        return self._seen(observation), reward, terminal, truncated, {}
+
+    @staticmethod
+    def _seen(observation: np.ndarray) -> np.ndarray:
+        """As PyTorch's networks take it: float32, images channels first."""
+        first = observation.transpose(2, 0, 1) if observation.ndim == 3 else observation
+        return np.ascontiguousarray(first, dtype=np.float32)
 
 
 class MinAtarFeatures(BaseFeaturesExtractor):
