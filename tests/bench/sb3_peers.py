@@ -22,7 +22,7 @@ class AdapterEnv(gymnasium.Env[np.ndarray, Any]):
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         action = environment.action
-        shape = self._seen(np.empty(environment.observation_shape)).shape
+        shape = self._seen(np.zeros(environment.observation_shape)).shape
         if action.kind == "discrete":
             self.observation_space = gymnasium.spaces.Box(0.0, 1.0, shape, np.float32)
             self.action_space = gymnasium.spaces.Discrete(action.size)
