@@ -210,6 +210,9 @@ def wait_until(condition, seconds=90):
 DRIVER = """
 import sys
 if __name__ == "__main__":
+    import signal
+    # A shell that starts the tests in the background leaves SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from pathlib import Path
     from counting import cell_of, count
     from suite.engine import shards
