@@ -44,7 +44,8 @@ class Classifier:
     Settings = ClassifierSettings
     kind = "classifier"
     loop = "supervised"
-    actions = "labels"
+    actions = ("labels",)
+    observations = ("vector",)
 
     def __init__(
         self,

@@ -65,7 +65,8 @@ class DQN:
     Settings = DQNSettings
     kind = "dqn"
     loop = "off_policy"
-    actions = "discrete"
+    actions = ("discrete",)
+    observations = ("vector", "grid")
 
     def __init__(
         self,

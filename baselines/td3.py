@@ -54,7 +54,8 @@ class TD3:
     Settings = TD3Settings
     kind = "td3"
     loop = "off_policy"
-    actions = "continuous"
+    actions = ("continuous",)
+    observations = ("vector",)
 
     def __init__(
         self,

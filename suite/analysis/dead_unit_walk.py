@@ -39,7 +39,8 @@ class DeadUnitWalk:
     Settings = DeadUnitWalkSettings
     kind = "dead_unit_walk"
     loop = "simulation"
-    actions = "none"
+    actions = ("none",)
+    observations = ("none",)
 
     def __init__(self, settings: DeadUnitWalkSettings, seeds: Sequence[int]) -> None:
         self.settings = settings

@@ -1,6 +1,6 @@
 """From the groups of the studies to resolved and checked cells."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from suite.specs import registry
 from suite.specs.checking import Checker
@@ -206,8 +206,9 @@ class Cells:
         kind = registry.AGENTS[agent.kind]
         self.checker.wrong(
             next(find(group.at(("agents",)), agent.name)),
-            f"agent {agent.name!r} ({kind.loop}, {kind.actions} actions) can't act in task "
-            f"{task.name!r} ({environment.loop}, {environment.actions} actions)",
+            f"agent {agent.name!r} ({_terms((kind.loop,), kind.actions, kind.observations)}) can't "
+            f"act in task {task.name!r} "
+            f"({_terms(environment.loops, (environment.actions,), (environment.observations,))})",
             f"agents for it: {', '.join(sorted(fitting)) or 'none'}",
             "use one of them, or move the task to another group",
         )
@@ -251,7 +252,7 @@ class Cells:
                 "a budget beyond the warm-up",
                 "raise the budget, or set warmup_steps under `agent:` of this scale",
             )
-        if loop == "off_policy" and spec.evaluation_episodes < 1:
+        if loop in registry.ACTING and spec.evaluation_episodes < 1:
             self.checker.wrong(
                 node.at(("evaluation_episodes",)),
                 f"evaluation_episodes {spec.evaluation_episodes} for task {task.name!r}",
@@ -279,10 +280,20 @@ class Cells:
         return len(self.checker.problems) == before
 
 
+def _terms(loops: Sequence[str], actions: Sequence[str], observations: Sequence[str]) -> str:
+    """What an agent needs or a task offers, in words."""
+    return (
+        f"{' or '.join(loops)}; {' or '.join(actions)} actions; "
+        f"{' or '.join(observations)} observations"
+    )
+
+
 def _fits(agent: registry.AgentClass, environment: registry.Environment) -> bool:
-    if agent.loop != environment.loop:
-        return False
-    return agent.loop != "off_policy" or agent.actions == environment.actions
+    return (
+        agent.loop in environment.loops
+        and environment.actions in agent.actions
+        and environment.observations in agent.observations
+    )
 
 
 def _versions(

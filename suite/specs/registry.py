@@ -46,16 +46,21 @@ def refusal(plugin_kind: str, settings: dict[str, Any], agent_kind: str) -> str 
     return plugin.refuses(plugin.Settings.model_validate(settings), agent_kind)
 
 
+# Loops of agents that act and are rewarded.
+ACTING: tuple[Literal["off_policy"], Literal["on_policy"]] = ("off_policy", "on_policy")
+
+
 @dataclass(frozen=True)
 class Environment:
     """What a spec has to know of an environment without building it.
 
-    `loop` and `actions` are those of the agents that can act in it. The shape and the number of
-    actions serve the estimate of memory.
+    An agent can act in it that has one of `loops`, and `actions` and `observations` among its own.
+    The shape and the number of actions serve the estimate of memory.
     """
 
-    loop: Literal["off_policy", "supervised", "simulation"]
+    loops: tuple[Literal["off_policy", "on_policy", "supervised", "simulation"], ...]
     actions: Literal["continuous", "discrete", "labels", "none"]
+    observations: Literal["vector", "grid", "pixels", "none"]
     observation_shape: tuple[int, ...]
     action_size: int
     arguments: type[Spec]
@@ -101,7 +106,7 @@ _PENDULUM = {"xml_file": _TEXT, "reset_noise_scale": _POSITIVE}
 
 def _mujoco(name: str, observations: int, actions: int, arguments: dict[str, Any]) -> Environment:
     model = _arguments(f"{name} arguments", **arguments)
-    return Environment("off_policy", "continuous", (observations,), actions, model)
+    return Environment(ACTING, "continuous", "vector", (observations,), actions, model)
 
 
 _MINATAR = _arguments(
@@ -113,7 +118,7 @@ _MINATAR = _arguments(
 
 
 def _minatar(channels: int) -> Environment:
-    return Environment("off_policy", "discrete", (10, 10, channels), 6, _MINATAR)
+    return Environment(ACTING, "discrete", "grid", (10, 10, channels), 6, _MINATAR)
 
 
 ENVIRONMENTS: dict[Family, dict[str, Environment]] = {
@@ -134,12 +139,15 @@ ENVIRONMENTS: dict[Family, dict[str, Environment]] = {
     },
     "synthetic": {
         "random_labels": Environment(
-            "supervised",
+            ("supervised",),
             "labels",
+            "vector",
             (32,),
             10,
             RandomLabels,
         ),
-        "dead_unit_walk": Environment("simulation", "none", (), 0, _arguments("no arguments")),
+        "dead_unit_walk": Environment(
+            ("simulation",), "none", "none", (), 0, _arguments("no arguments")
+        ),
     },
 }

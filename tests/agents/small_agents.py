@@ -92,7 +92,7 @@ def random_batch(agent, seeds, number: int, size: int = 16) -> Batch:
     observations = streams.normal(2, size, *shape)
     if len(shape) == 3:
         observations = (observations > 1).astype(np.float32)
-    if agent.actions == "continuous":
+    if agent.actions == ("continuous",):
         high = agent.max_action
         action = streams.uniform(size, agent.action_size, low=-high, high=high)
     else:

@@ -552,9 +552,9 @@ BAD = [
         "tasks: [hopper]",
         "tasks: [breakout]",
         (
-            "{S}:5: agent 'td3' (off_policy, continuous actions) can't act in task 'breakout' "
-            "(off_policy, discrete actions); agents for it: none; use one of them, or move the "
-            "task to another group"
+            "{S}:5: agent 'td3' (off_policy; continuous actions; vector observations) can't act "
+            "in task 'breakout' (off_policy or on_policy; discrete actions; grid observations); "
+            "agents for it: none; use one of them, or move the task to another group"
         ),
     ),
     (
@@ -577,9 +577,9 @@ BAD = [
         "tasks: [walk]",
         "tasks: [hopper]",
         (
-            "{S}:24: agent 'walk-sign' (simulation, none actions) can't act in task 'hopper' "
-            "(off_policy, continuous actions); agents for it: td3; use one of them, or move "
-            "the task to another group"
+            "{S}:24: agent 'walk-sign' (simulation; none actions; none observations) can't act "
+            "in task 'hopper' (off_policy or on_policy; continuous actions; vector "
+            "observations); agents for it: td3; use one of them, or move the task to another group"
         ),
     ),
     (
