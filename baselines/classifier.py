@@ -68,7 +68,7 @@ class Classifier:
         self.network = change_network(network)
         parameters = FlatParameters.initialise(self.network, seeds, "classifier", device)
         betas = (s.adam_beta1, s.adam_beta2)
-        optimiser = Adam(parameters, s.learning_rate, betas, s.adam_epsilon)
+        optimiser = Adam(parameters.flat, s.learning_rate, betas, s.adam_epsilon)
         self.groups = {"classifier": ParameterGroup("classifier", parameters, optimiser)}
         self.policy = "classifier"
         self.updates = 0

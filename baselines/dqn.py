@@ -95,10 +95,10 @@ class DQN:
         optimiser: Adam | RMSprop
         if s.optimiser == "adam":
             betas = (s.beta1, s.beta2)
-            optimiser = Adam(parameters, s.learning_rate, betas, s.optimiser_epsilon)
+            optimiser = Adam(parameters.flat, s.learning_rate, betas, s.optimiser_epsilon)
         else:
             alpha, eps = s.beta1, s.optimiser_epsilon
-            optimiser = RMSprop(parameters, s.learning_rate, alpha, eps, centred=True)
+            optimiser = RMSprop(parameters.flat, s.learning_rate, alpha, eps, centred=True)
         self.groups = {"q": ParameterGroup("q", parameters, optimiser, with_target=True)}
         self.policy = "q"
         self.updates = 0

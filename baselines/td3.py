@@ -192,7 +192,7 @@ class TD3:
         s = self.settings
         parameters = FlatParameters.initialise(network, self.seeds, name, self.device)
         betas = (s.adam_beta1, s.adam_beta2)
-        optimiser = Adam(parameters, learning_rate, betas, s.adam_epsilon)
+        optimiser = Adam(parameters.flat, learning_rate, betas, s.adam_epsilon)
         return ParameterGroup(name, parameters, optimiser, with_target=True)
 
     def _tensor(self, array: np.ndarray) -> Tensor:

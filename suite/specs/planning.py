@@ -14,6 +14,7 @@ from suite.stacked.spaces import ActionSpec
 # Measured on one core of a 2-core cloud machine, 3 to 5 seeds stacked, one thread.
 SECONDS_PER_UPDATE = {
     "td3": 5.0e-3,
+    "sac": 7.0e-3,
     "dqn": 1.2e-3,
     "classifier": 2.5e-4,
     "dead_unit_walk": 5.0e-5,
@@ -34,7 +35,8 @@ def updates(run: RunSpec) -> int:
     """Learn calls of a run."""
     settings = run.agent.settings
     warmup = int(settings.get("warmup_steps", 0))
-    return math.ceil((run.budget - warmup) / int(settings.get("update_every", 1)))
+    rounds = math.ceil((run.budget - warmup) / int(settings.get("update_every", 1)))
+    return rounds * int(settings.get("gradient_steps", 1))
 
 
 def seconds_estimate(cell: Cell) -> float:

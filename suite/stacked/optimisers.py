@@ -3,10 +3,6 @@
 Both are elementwise, so seeds cannot influence each other. `learning_rate` may be set at any time.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,16 +11,13 @@ from torch.optim.rmsprop import rmsprop
 
 from suite.stacked.streams import State
 
-if TYPE_CHECKING:
-    from suite.stacked.parameters import FlatParameters
-
 
 class Adam:
-    """torch.optim.Adam, fused."""
+    """torch.optim.Adam, fused, of `flat` [S, m]."""
 
     def __init__(
         self,
-        parameters: FlatParameters,
+        flat: Tensor,
         learning_rate: float,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -32,7 +25,7 @@ class Adam:
         self.learning_rate = learning_rate
         self.betas = betas
         self.eps = eps
-        self._flat = parameters.flat
+        self._flat = flat
         self._mean = torch.zeros_like(self._flat)
         self._square = torch.zeros_like(self._flat)
         self._steps = torch.zeros((), device=self._flat.device)
@@ -75,11 +68,12 @@ class Adam:
 
 
 class RMSprop:
-    """torch.optim.RMSprop: the step is gradient / (sqrt(variance) + eps) when `centred`."""
+    """torch.optim.RMSprop of `flat` [S, m]; when `centred`, the step is
+    gradient / (sqrt(variance) + eps)."""
 
     def __init__(
         self,
-        parameters: FlatParameters,
+        flat: Tensor,
         learning_rate: float,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -91,7 +85,7 @@ class RMSprop:
         self.eps = eps
         self.centred = centred
         self.momentum = momentum
-        self._flat = parameters.flat
+        self._flat = flat
         self._steps = torch.zeros(())
         self._square = torch.zeros_like(self._flat)
         self._mean = torch.zeros_like(self._flat) if centred else None

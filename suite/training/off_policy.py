@@ -17,11 +17,12 @@ CHECK_EVERY = 100
 
 
 class OffPolicyLoop:
-    """Trains off-policy agents (DQN, TD3) on S environments, one a seed.
+    """Trains off-policy agents (DQN, TD3, SAC) on S environments, one a seed.
 
     Step t (from 0) acts, stores the transition and, from `warmup_steps` on, learns once every
-    `update_every` steps (sfujim/TD3 main.py). Only a terminal end stops bootstrapping; a truncated
-    episode's last value still counts.
+    `update_every` steps (sfujim/TD3 main.py); agents with a `gradient_steps` setting learn as many
+    times there. Only a terminal end stops bootstrapping; a truncated episode's last value still
+    counts.
     """
 
     def __init__(self, run: RunSpec, seeds: Sequence[int], device: str) -> None:
@@ -34,13 +35,14 @@ class OffPolicyLoop:
         warmup = int(run.agent.settings["warmup_steps"])
         update_every = int(run.agent.settings["update_every"])
         self._warmup, self._update_every = warmup, update_every
+        self._gradient_steps = int(run.agent.settings.get("gradient_steps", 1))
         first_update = -(-warmup // update_every) * update_every
         self.learner = Learner(
             run,
             seeds,
             self.environments.observation_shape,
             self.environments.action,
-            total_updates=len(range(first_update, run.budget, update_every)),
+            total_updates=self._gradient_steps * len(range(first_update, run.budget, update_every)),
             device=device,
         )
         self.agent, self.series = self.learner.agent, self.learner.series
@@ -82,9 +84,10 @@ class OffPolicyLoop:
                 self._return_count[i] += 1
         self.replay.append(observation, action, reward, following, terminal)
         if self.step >= self._warmup and self.step % self._update_every == 0:
-            self.learner.update(self.replay.sample(self._batch_size))
-            if self.agent.updates % CHECK_EVERY == 0:
-                self.diverged |= ~self.learner.finite()
+            for _ in range(self._gradient_steps):
+                self.learner.update(self.replay.sample(self._batch_size))
+                if self.agent.updates % CHECK_EVERY == 0:
+                    self.diverged |= ~self.learner.finite()
         self.step += 1
         self.seconds.add("total", perf_counter() - started)
 

@@ -7,6 +7,7 @@ import torch
 
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
+from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.stacked.replay import Batch
 from suite.stacked.spaces import ActionSpec
@@ -28,6 +29,19 @@ TD3_SETTINGS = {
     "exploration_noise": 0.1,
     "target_noise": 0.2,
     "target_noise_clip": 0.5,
+}
+SAC_SETTINGS = {
+    **OFF_POLICY,
+    "gradient_steps": 1,
+    "hidden_layers": 2,
+    "hidden_units": 32,
+    "discount": 0.9,
+    "learning_rate": 1e-3,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "tau": 0.05,
+    "initial_temperature": 0.5,
 }
 DQN_SETTINGS = {
     **OFF_POLICY,
@@ -64,6 +78,12 @@ def td3(seeds, inputs=3, actions=1, high=2.0, change_network=lambda n: n, **chan
     return TD3(settings, (inputs,), space, seeds, change_network)
 
 
+def sac(seeds, inputs=3, actions=1, high=2.0, change_network=lambda n: n, **changes):
+    settings = SAC.Settings(**(SAC_SETTINGS | changes))
+    space = ActionSpec("continuous", actions, -high, high)
+    return SAC(settings, (inputs,), space, seeds, change_network)
+
+
 def dqn(seeds, shape=(10, 10, 4), actions=6, change_network=lambda n: n, **changes):
     settings = DQN.Settings(**(DQN_SETTINGS | changes))
     return DQN(settings, shape, ActionSpec("discrete", actions), seeds, change_network)
@@ -77,6 +97,8 @@ def classifier(seeds, change_network=lambda n: n, **changes):
 AGENTS = {
     "td3": td3,
     "td3-6-actions": lambda seeds: td3(seeds, inputs=17, actions=6, high=1.0),
+    "sac": sac,
+    "sac-6-actions": lambda seeds: sac(seeds, inputs=17, actions=6, high=1.0),
     "dqn": dqn,
     "dqn-6-channels": lambda seeds: dqn(seeds, shape=(10, 10, 6)),
     "dqn-official": lambda seeds: dqn(seeds, double=False, loss="huber", **RMSPROP),

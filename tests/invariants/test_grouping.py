@@ -31,6 +31,8 @@ def test_every_agent_and_plug_in_gives_the_same_bytes_in_groups_of_1_2_3_and_6(
     [
         ("td3", [PPTB_PLUGIN], {"hidden_units": 256, "batch_size": 256}),
         ("td3", [NAP_PLUGIN], {"hidden_units": 256, "batch_size": 256}),
+        ("sac", [PPTB_PLUGIN], {"hidden_units": 256, "batch_size": 256}),
+        ("sac", [NAP_PLUGIN], {"hidden_units": 256, "batch_size": 256}),
         ("dqn", [PPTB_PLUGIN], {"convolution_filters": 16, "hidden_units": 128, "batch_size": 32}),
         ("dqn", [NAP_PLUGIN], {"convolution_filters": 16, "hidden_units": 128, "batch_size": 32}),
         ("classifier", [NAP_PLUGIN], {"hidden_units": 64, "batch_size": 64}),

@@ -10,6 +10,7 @@ import torch
 
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
+from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.plugins.protocol import Plugin
 from suite.plugins.registry import build_plugins
@@ -35,6 +36,22 @@ TD3_SETTINGS = dict(
     exploration_noise=0.1,
     target_noise=0.2,
     target_noise_clip=0.5,
+)
+SAC_SETTINGS = dict(
+    warmup_steps=0,
+    batch_size=8,
+    replay_capacity=100,
+    update_every=1,
+    gradient_steps=1,
+    hidden_layers=2,
+    hidden_units=16,
+    discount=0.99,
+    learning_rate=1e-3,
+    adam_beta1=0.9,
+    adam_beta2=0.999,
+    adam_epsilon=1e-8,
+    tau=0.005,
+    initial_temperature=1.0,
 )
 DQN_SETTINGS = dict(
     warmup_steps=0,
@@ -67,6 +84,7 @@ CLASSIFIER_SETTINGS = dict(
 )
 BUILDS: dict[str, tuple[Any, dict[str, Any], tuple[int, ...], ActionSpec]] = {
     "td3": (TD3, TD3_SETTINGS, (5,), ActionSpec("continuous", 2, -1.0, 1.0)),
+    "sac": (SAC, SAC_SETTINGS, (5,), ActionSpec("continuous", 2, -1.0, 1.0)),
     "dqn": (DQN, DQN_SETTINGS, (6, 6, 3), ActionSpec("discrete", 4)),
     "classifier": (Classifier, CLASSIFIER_SETTINGS, (8,), ActionSpec("labels", 4)),
 }

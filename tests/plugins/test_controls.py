@@ -11,7 +11,7 @@ from .conftest import NORM
 
 
 def test_ln_has_the_network_of_nap_and_no_projection(build):
-    for kind in ("td3", "dqn", "classifier"):
+    for kind in ("td3", "sac", "dqn", "classifier"):
         alone, nap = build(kind, ["ln"]), build(kind, ["nap"])
         for name, group in alone.agent.groups.items():
             assert group.network == nap.agent.groups[name].network
@@ -22,7 +22,7 @@ def test_ln_has_the_network_of_nap_and_no_projection(build):
 
 
 def test_proj_only_projects_what_nap_projects_and_keeps_the_network(build):
-    for kind in ("td3", "dqn", "classifier"):
+    for kind in ("td3", "sac", "dqn", "classifier"):
         alone, nap, base = build(kind, ["proj_only"]), build(kind, ["nap"]), build(kind)
         for name, group in alone.agent.groups.items():
             assert group.network == base.agent.groups[name].network

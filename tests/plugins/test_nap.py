@@ -25,7 +25,7 @@ from suite.stacked.parameters import FlatParameters
 
 from .conftest import NAP, NORM, batch_for
 
-AGENTS = ["td3", "dqn", "classifier"]
+AGENTS = ["td3", "sac", "dqn", "classifier"]
 KINDS = ["layer", "rms"]
 
 
@@ -504,6 +504,8 @@ def test_t15_every_agent_is_covered(build, kind, affine, first_layer):
     [
         ("td3", "actor", ["hidden1.weight", "hidden2.weight"]),
         ("td3", "critic", ["hidden1.weight"]),
+        ("sac", "actor", ["hidden1.weight", "hidden2.weight"]),
+        ("sac", "critic", ["hidden1.weight"]),
         ("dqn", "q", ["conv1.weight", "hidden1.weight"]),
         ("classifier", "classifier", [f"hidden{number}.weight" for number in (1, 2, 3)]),
     ],

@@ -79,6 +79,26 @@ plugins:
       sync_target: false
 """
 
+SOFT = """\
+  soft:
+    kind: sac
+    settings:
+      warmup_steps: 1000
+      batch_size: 256
+      replay_capacity: 1000000
+      update_every: 1
+      gradient_steps: 1
+      hidden_layers: 2
+      hidden_units: 256
+      discount: 0.99
+      learning_rate: 0.0003
+      adam_beta1: 0.9
+      adam_beta2: 0.999
+      adam_epsilon: 0.00000001
+      tau: 0.005
+      initial_temperature: 1.0
+"""
+
 STUDY = """\
 study: ladder
 paper: The Ladder in Chaos
@@ -241,7 +261,7 @@ BAD = [
         "kind: td3",
         "kind: tdd3",
         (
-            "{P}:20: unknown agent kind 'tdd3'; known: classifier, dead_unit_walk, dqn, td3; "
+            "{P}:20: unknown agent kind 'tdd3'; known: classifier, dead_unit_walk, dqn, sac, td3; "
             "did you mean 'td3'?"
         ),
     ),
@@ -724,6 +744,19 @@ def test_a_cell_described_differently_by_two_studies_is_refused(tmp_path: Path) 
         f"tasks/studies/other.yaml:9: cell 'hopper--td3--none' differs at scale 'smoke' from "
         f"{S}:9 in budget; one description of a cell; make both the same, or name a preset of "
         "its own"
+    )
+
+
+def test_sac_is_refused_where_actions_are_discrete(tmp_path: Path) -> None:
+    files = {
+        P: PRESETS.replace("  walk-sign:\n", SOFT + "  walk-sign:\n", 1),
+        S: STUDY.replace("[hopper]", "[breakout]", 1).replace("[td3]", "[soft]", 1),
+    }
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, files)
+    assert str(refused.value).startswith(
+        f"{S}:5: agent 'soft' (off_policy; continuous actions; vector observations) can't act in "
+        "task 'breakout' (off_policy or on_policy; discrete actions; grid observations)"
     )
 
 

@@ -43,7 +43,7 @@ def test_steps_are_those_of_pytorch(name):
     ours, theirs = OPTIMISERS[name]
     seeds = [0, 1, 2]
     stacked = parameters(seeds)
-    optimiser = ours(stacked)
+    optimiser = ours(stacked.flat)
     reference = stacked.flat.clone().requires_grad_()
     torch_optimiser = theirs([reference])
     for step in range(20):
@@ -59,7 +59,7 @@ def test_steps_are_those_of_pytorch(name):
 def test_bits_do_not_depend_on_the_group(name):
     def trained(seeds):
         stacked = parameters(seeds)
-        optimiser = OPTIMISERS[name][0](stacked)
+        optimiser = OPTIMISERS[name][0](stacked.flat)
         for step in range(10):
             optimiser.step(gradient(step, seeds))
         return stacked.flat
@@ -73,12 +73,12 @@ def test_bits_do_not_depend_on_the_group(name):
 def test_a_restored_optimiser_continues_bit_for_bit(name):
     seeds = [4, 5]
     first = parameters(seeds)
-    optimiser = OPTIMISERS[name][0](first)
+    optimiser = OPTIMISERS[name][0](first.flat)
     for step in range(5):
         optimiser.step(gradient(step, seeds))
     optimiser.learning_rate = 5e-3
     second = first.clone()
-    restored = OPTIMISERS[name][0](second)
+    restored = OPTIMISERS[name][0](second.flat)
     restored.load_state(copy.deepcopy(optimiser.state()))
     for step in range(5, 10):
         optimiser.step(gradient(step, seeds))
@@ -88,6 +88,6 @@ def test_a_restored_optimiser_continues_bit_for_bit(name):
 
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_every_value_of_the_state_has_a_seed_axis(name):
-    optimiser = OPTIMISERS[name][0](parameters([4, 5, 6]))
+    optimiser = OPTIMISERS[name][0](parameters([4, 5, 6]).flat)
     optimiser.step(gradient(0, [4, 5, 6]))
     assert {len(value) for value in optimiser.state().values()} == {3}

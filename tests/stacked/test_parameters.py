@@ -142,7 +142,7 @@ def test_he_initialisation_has_its_variance_and_no_bias():
 
 def group(seeds=(0, 1)) -> ParameterGroup:
     parameters = FlatParameters.initialise(TWINS, list(seeds), "critic")
-    return ParameterGroup("critic", parameters, Adam(parameters, 1e-2), with_target=True)
+    return ParameterGroup("critic", parameters, Adam(parameters.flat, 1e-2), with_target=True)
 
 
 def loss_of(critic: ParameterGroup) -> torch.Tensor:

@@ -47,6 +47,22 @@ TD3 = {
     "target_noise": 0.2,
     "target_noise_clip": 0.5,
 }
+SAC = {
+    "warmup_steps": 20,
+    "batch_size": 16,
+    "replay_capacity": 1000,
+    "update_every": 1,
+    "gradient_steps": 1,
+    "hidden_layers": 2,
+    "hidden_units": 16,
+    "discount": 0.99,
+    "learning_rate": 1e-3,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "tau": 0.005,
+    "initial_temperature": 1.0,
+}
 DQN = {
     "warmup_steps": 20,
     "batch_size": 8,
@@ -78,6 +94,7 @@ CLASSIFIER = {
 }
 AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "td3": ("inverted-pendulum", TD3),
+    "sac": ("inverted-pendulum", SAC),
     "dqn": ("breakout", DQN),
     "classifier": ("random-labels", CLASSIFIER),
 }

@@ -10,10 +10,10 @@ from suite.training.loading import agent_from_checkpoint
 from suite.training.shard import LOOPS, train_shard
 from training.small_runs import small_runs, train
 
-SHAPES = {"td3": (4,), "classifier": (8,)}
+SHAPES = {"td3": (4,), "sac": (4,), "classifier": (8,)}
 
 
-@pytest.mark.parametrize("kind", ["td3", "dqn", "classifier"])
+@pytest.mark.parametrize("kind", ["td3", "sac", "dqn", "classifier"])
 @pytest.mark.parametrize("plugins", [[], [NAP_PLUGIN, PPTB_PLUGIN]], ids=["none", "nap+pptb"])
 def test_a_complete_run_gives_its_agent_without_an_environment(
     kind, plugins, tmp_path, monkeypatch
