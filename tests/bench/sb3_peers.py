@@ -1,6 +1,7 @@
 """Stable-Baselines3 set up like our agents, for timing side by side.
 
-Same network, batch, replay and update ratio as the presets `chain-ddqn` and `td3-official`; one
+Same network, batch, replay and update ratio as the presets `chain-ddqn`, `sac-mujoco` and
+`td3-official`; one
 process, one thread. Only the bench environment installs Stable-Baselines3.
 """
 
@@ -9,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from stable_baselines3 import DQN, TD3
+from stable_baselines3 import DQN, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
@@ -66,7 +67,8 @@ class MinAtarFeatures(BaseFeaturesExtractor):
 
 
 def sb3_agent(algorithm: str, environment: Environment, seed: int) -> BaseAlgorithm:
-    """A fresh SB3 agent: `td3` as `td3-official`, `dqn` as `chain-ddqn` without double targets."""
+    """A fresh SB3 agent: `td3` as `td3-official`, `sac` as `sac-mujoco`, `dqn` as `chain-ddqn`
+    without double targets."""
     env = AdapterEnv(environment)
     if algorithm == "dqn":
         return DQN(
@@ -87,6 +89,24 @@ def sb3_agent(algorithm: str, environment: Environment, seed: int) -> BaseAlgori
                 "net_arch": [],
                 "normalize_images": False,
             },
+            seed=seed,
+            device="cpu",
+        )
+    if algorithm == "sac":
+        return SAC(
+            "MlpPolicy",
+            env,
+            learning_rate=3e-4,
+            buffer_size=1_000_000,
+            learning_starts=1000,
+            batch_size=256,
+            tau=0.005,
+            gamma=0.99,
+            train_freq=1,
+            gradient_steps=1,
+            ent_coef="auto",
+            target_entropy="auto",
+            policy_kwargs={"net_arch": [256, 256]},
             seed=seed,
             device="cpu",
         )

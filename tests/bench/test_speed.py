@@ -25,8 +25,9 @@ ROUNDS = 5
             3.0,
         ),
         ("td3", "halfcheetah--td3-official--none", {"replay_capacity": 1_000_000}, 600, 1.5),
+        ("sac", "halfcheetah--td3-official--none", {"replay_capacity": 1_000_000}, 600, 1.5),
     ],
-    ids=["dqn-minatar", "td3-halfcheetah"],
+    ids=["dqn-minatar", "td3-halfcheetah", "sac-halfcheetah"],
 )
 def test_six_stacked_seeds_outrun_two_sb3_processes(
     benchmark: Any,
@@ -37,7 +38,8 @@ def test_six_stacked_seeds_outrun_two_sb3_processes(
     at_least: float,
 ) -> None:
     """Both sides train for real to step 20 000 on one environment, then take turns of `steps`."""
-    run = planned_run(cell, budget=10_000_000, agent={"warmup_steps": 1000, **agent})
+    preset = "sac-mujoco" if algorithm == "sac" else None
+    run = planned_run(cell, preset, budget=10_000_000, agent={"warmup_steps": 1000, **agent})
     theirs = Side(peer, [(run, algorithm, 0), (run, algorithm, 1)], WARMUP_STEPS)
     ours = Side(stacked, [(run, (0, 1, 2)), (run, (3, 4, 5))], WARMUP_STEPS)
     try:

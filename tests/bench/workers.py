@@ -17,10 +17,13 @@ ROOT = Path(__file__).parents[2]
 Advance = Callable[[int], None]
 
 
-def planned_run(cell: str, **changes: object) -> RunSpec:
-    """The first smoke run of a cell with other settings, e.g. `budget=50000`, `agent={...}`."""
+def planned_run(cell: str, preset: str | None = None, **changes: object) -> RunSpec:
+    """The first smoke run of a cell with other settings, e.g. `budget=50000`, `agent={...}`; with
+    `preset`, another agent on the cell's task."""
     project = load_project(ROOT)
     run = next(c for c in project.cells["smoke"] if c.id == cell).runs[0]
+    if preset is not None:
+        run = run.model_copy(update={"agent": project.agents[preset]})
     agent = changes.pop("agent", {})
     settings = {**run.agent.settings, **agent}  # type: ignore[dict-item]
     return run.model_copy(
