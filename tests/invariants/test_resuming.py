@@ -13,6 +13,7 @@ import suite.training.shard
 from invariants.combinations import COMBINATIONS
 from suite.engine.shards import Shard
 from suite.engine.work import work
+from suite.specs.registry import AGENTS
 from suite.store.store import Store
 from suite.training.process import configure
 from suite.training.rows import Row, cut, stack
@@ -22,8 +23,8 @@ SEEDS = [0, 1, 2]
 
 
 def build(runs):
-    kind = {"td3": "off_policy", "dqn": "off_policy", "classifier": "supervised"}
-    return LOOPS[kind[runs[0].agent.kind]](runs[0], [run.seed for run in runs], "cpu")
+    loop = AGENTS[runs[0].agent.kind].loop
+    return LOOPS[loop](runs[0], [run.seed for run in runs], "cpu")
 
 
 def advance(loop, run, until):
@@ -88,7 +89,7 @@ def _train(runs, root, checkpoint_share):
     work(Shard("cell", "smoke", tuple(runs), 1.0), root, train_shard, "cpu", 0.0)
 
 
-@pytest.mark.parametrize("kind", ["td3", "dqn", "classifier"])
+@pytest.mark.parametrize("kind", ["td3", "dqn", "ppo", "classifier"])
 def test_sigkill_at_random_moments_changes_no_byte(kind, tmp_path):
     """Three kills, each after a random number of new checkpoint files; then to the end."""
     runs = small_runs(kind, SEEDS, budget=400, evaluate_every=20, probes=("weight_norms",))
