@@ -134,9 +134,9 @@ class PPO:
             mean, log_std = self._gaussian(out)
             noise = self._tensor(self.streams["exploration"].normal(n_envs, self.action.size))
             return (mean + log_std.exp() * noise).cpu().numpy()
-        threshold = self.streams["exploration"].uniform(n_envs, 1)
-        below = out.softmax(dim=2).cpu().numpy().cumsum(axis=2)[..., :-1] <= threshold
-        return np.count_nonzero(below, axis=2)
+        bounds = out.softmax(dim=2).cpu().numpy().cumsum(axis=2)[..., :-1]
+        drawn: np.ndarray = (bounds <= self.streams["exploration"].uniform(n_envs, 1)).sum(axis=2)
+        return drawn
 
     def to_environment(self, actions: np.ndarray) -> np.ndarray:
         """Actions within the environment's bounds."""

@@ -1,7 +1,7 @@
 """Stable-Baselines3 set up like our agents, for timing side by side.
 
-Same network, batch, replay and update ratio as the presets `chain-ddqn` and `td3-official`; one
-process, one thread. Only the bench environment installs Stable-Baselines3.
+Same network, batch, replay and update ratio as the presets `chain-ddqn`, `td3-official` and
+`ppo-sb3-default`; one process, one thread. Only the bench environment installs Stable-Baselines3.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from stable_baselines3 import DQN, TD3
+from stable_baselines3 import DQN, PPO, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
@@ -66,8 +66,11 @@ class MinAtarFeatures(BaseFeaturesExtractor):
 
 
 def sb3_agent(algorithm: str, environment: Environment, seed: int) -> BaseAlgorithm:
-    """A fresh SB3 agent: `td3` as `td3-official`, `dqn` as `chain-ddqn` without double targets."""
+    """A fresh SB3 agent: `td3` as `td3-official`, `dqn` as `chain-ddqn` without double targets,
+    `ppo` with its own defaults."""
     env = AdapterEnv(environment)
+    if algorithm == "ppo":
+        return PPO("MlpPolicy", env, seed=seed, device="cpu")
     if algorithm == "dqn":
         return DQN(
             "CnnPolicy",
