@@ -23,24 +23,42 @@ def mlp(
     copies: int = 1,
     bias: bool = True,
     initialiser: str = "torch_default",
+    output_initialiser: str | None = None,
+    activation: Literal["relu", "tanh"] = "relu",
 ) -> Network:
-    """`hidden_layers` ReLU layers of `hidden_units` and a linear output layer."""
+    """`hidden_layers` layers of `hidden_units` and a linear output layer, which takes
+    `initialiser` too unless it has its own."""
     layers: list[Layer] = []
     size = inputs
     for number in range(1, hidden_layers + 1):
         layers += [
             Linear(f"hidden{number}", size, hidden_units, bias, initialiser),
-            Activation("relu"),
+            Activation(activation),
         ]
         size = hidden_units
-    layers.append(Linear("output", size, outputs, bias, initialiser))
+    layers.append(Linear("output", size, outputs, bias, output_initialiser or initialiser))
     return Network(name, role, tuple(layers), (inputs,), copies)
 
 
 def minatar_q_network(
     observation_shape: tuple[int, int, int], filters: int, hidden_units: int, actions: int
 ) -> Network:
-    """One 3x3 convolution and one hidden layer, ReLU (kenjyoung/MinAtar examples/dqn.py QNetwork).
+    """`minatar_network` with a value per action, as PyTorch initialises it."""
+    return minatar_network("q", "q", observation_shape, filters, hidden_units, actions)
+
+
+def minatar_network(
+    name: str,
+    role: Literal["actor", "critic", "q"],
+    observation_shape: tuple[int, int, int],
+    filters: int,
+    hidden_units: int,
+    outputs: int,
+    initialiser: str = "torch_default",
+    output_initialiser: str = "torch_default",
+    activation: Literal["relu", "tanh"] = "relu",
+) -> Network:
+    """One 3x3 convolution and one hidden layer (kenjyoung/MinAtar examples/dqn.py QNetwork).
 
     `observation_shape` is (height, width, channels).
     """
@@ -48,11 +66,11 @@ def minatar_q_network(
     features = (height - 2) * (width - 2) * filters
     layers = (
         ChannelsFirst(),
-        Convolution("conv1", channels, filters, kernel=3),
-        Activation("relu"),
+        Convolution("conv1", channels, filters, kernel=3, initialiser=initialiser),
+        Activation(activation),
         Flatten(),
-        Linear("hidden1", features, hidden_units),
-        Activation("relu"),
-        Linear("output", hidden_units, actions),
+        Linear("hidden1", features, hidden_units, initialiser=initialiser),
+        Activation(activation),
+        Linear("output", hidden_units, outputs, initialiser=output_initialiser),
     )
-    return Network("q", "q", layers, observation_shape)
+    return Network(name, role, layers, observation_shape)

@@ -1,4 +1,4 @@
-"""One environment for each of S seeds, stepped together."""
+"""One or several environments for each of S seeds, stepped together."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,20 @@ from suite.stacked.streams import State
 
 
 class StackedEnvironments:
-    """S environments of a task, one a seed, that share nothing and start over by themselves.
+    """N = S * n_envs environments of a task that share nothing and start over by themselves.
 
-    `observation` `[S, *observation_shape]` is what the next actions answer to; it is a new array
-    after every step, so readers may keep it.
+    Seed s has the rows s * n_envs to (s + 1) * n_envs. `observation` `[N, *observation_shape]` is
+    what the next actions answer to; it is a new array after every step, so readers may keep it.
     """
 
-    def __init__(self, task: TaskSpec, seeds: Sequence[int], purpose: str) -> None:
-        """`purpose` names the seeds' episodes: `train` or `evaluation/<number>`."""
+    def __init__(self, task: TaskSpec, seeds: Sequence[int], purpose: str, n_envs: int = 1) -> None:
+        """`purpose` names the seeds' episodes: `train` or `evaluation/<number>`; those of a seed's
+        environment e > 0 are named `<purpose>/<e>`."""
+        self._n_envs = n_envs
         self._episodes = [
-            EpisodeEnvironment(make_environment(task), seed, purpose) for seed in seeds
+            EpisodeEnvironment(make_environment(task), seed, f"{purpose}/{e}" if e else purpose)
+            for seed in seeds
+            for e in range(n_envs)
         ]
         environment = self._episodes[0].environment
         self.observation_shape = environment.observation_shape
@@ -32,10 +36,10 @@ class StackedEnvironments:
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[float | None]]:
-        """Step every environment with its row of `actions` `[S, *action_shape]`.
+        """Step every environment with its row of `actions` `[N, *action_shape]`.
 
-        Returns the observation before any start-over `[S, *]`, reward `[S]` float32, terminal `[S]`
-        bool, truncated `[S]` bool, and for each seed the return of the episode that ended with this
+        Returns the observation before any start-over `[N, *]`, reward `[N]` float32, terminal `[N]`
+        bool, truncated `[N]` bool, and for each one the return of the episode that ended with this
         step, or None. Environments whose episode ended are in their next episode afterwards.
         """
         count = len(self._episodes)
@@ -58,15 +62,21 @@ class StackedEnvironments:
         return following, rewards, terminals, truncations, finished
 
     def state(self) -> State:
-        """`episode` `[S]` int64 and `actions`, the actions of each seed's running episode."""
-        actions: list[Any] = [episode.actions() for episode in self._episodes]
-        return {
-            "episode": np.array([episode.episode for episode in self._episodes], dtype=np.int64),
-            "actions": actions,
-        }
+        """`episode` `[S]` int64 and `actions`, the actions of each seed's running episode; those of
+        environment e > 0 as `episode/<e>` and `actions/<e>`."""
+        state: State = {}
+        for e in range(self._n_envs):
+            suffix, episodes = f"/{e}" if e else "", self._episodes[e :: self._n_envs]
+            actions: list[Any] = [episode.actions() for episode in episodes]
+            state[f"episode{suffix}"] = np.array([x.episode for x in episodes], dtype=np.int64)
+            state[f"actions{suffix}"] = actions
+        return state
 
     def load_state(self, state: State) -> None:
         """Bring every environment to where `state` was taken, by playing its episode again."""
         for i, episode in enumerate(self._episodes):
-            episode.restore(int(state["episode"][i]), list(state["actions"][i]))
+            seed, e = divmod(i, self._n_envs)
+            suffix = f"/{e}" if e else ""
+            number, actions = state[f"episode{suffix}"][seed], state[f"actions{suffix}"][seed]
+            episode.restore(int(number), list(actions))
         self.observation = np.stack([episode.observation for episode in self._episodes])

@@ -252,6 +252,25 @@ class Cells:
                 "a budget beyond the warm-up",
                 "raise the budget, or set warmup_steps under `agent:` of this scale",
             )
+        n_envs = int(agent.settings.get("n_envs", 1))
+        if loop == "on_policy" and spec.budget < int(agent.settings["n_steps"]) * n_envs:
+            self.checker.wrong(
+                budget,
+                f"budget {spec.budget} is less than a rollout of n_steps x n_envs = "
+                f"{int(agent.settings['n_steps']) * n_envs} and trains nothing "
+                f"(agent {agent.name!r})",
+                "a budget of at least one rollout",
+                "raise the budget, or set n_steps under `agent:` of this scale",
+            )
+        for name in ("budget", "evaluate_every"):
+            if getattr(spec, name) % n_envs:
+                self.checker.wrong(
+                    node.at((name,)),
+                    f"{name} {getattr(spec, name)} falls between two steps of the "
+                    f"{n_envs} environments of agent {agent.name!r}",
+                    f"a multiple of n_envs, {n_envs}",
+                    "round it",
+                )
         if loop in registry.ACTING and spec.evaluation_episodes < 1:
             self.checker.wrong(
                 node.at(("evaluation_episodes",)),

@@ -16,6 +16,7 @@ SECONDS_PER_UPDATE = {
     "td3": 5.0e-3,
     "sac": 7.0e-3,
     "dqn": 1.2e-3,
+    "ppo": 3.0e-4,
     "classifier": 2.5e-4,
     "dead_unit_walk": 5.0e-5,
 }
@@ -34,6 +35,10 @@ def plan(project: Project, scale: Scale) -> Plan:
 def updates(run: RunSpec) -> int:
     """Learn calls of a run."""
     settings = run.agent.settings
+    if registry.AGENTS[run.agent.kind].loop == "on_policy":
+        rollout = int(settings["n_steps"]) * int(settings["n_envs"])
+        batches = int(settings["epochs"]) * (rollout // int(settings["batch_size"]))
+        return run.budget // rollout * batches
     warmup = int(settings.get("warmup_steps", 0))
     rounds = math.ceil((run.budget - warmup) / int(settings.get("update_every", 1)))
     return rounds * int(settings.get("gradient_steps", 1))
@@ -58,16 +63,20 @@ def _seconds(run: RunSpec) -> float:
 
 
 def _bytes(run: RunSpec) -> int:
-    """Replay, snapshots, and parameters with gradient, two moments and target, of one seed."""
+    """Replay or rollout, snapshots, and the parameters with what goes with them, of one seed."""
     kind = registry.AGENTS[run.agent.kind]
     if kind.loop == "simulation":
         return 0
     policy, parameters = _parameter_counts(run)
-    replay = 0
+    settings, experience = run.agent.settings, 0
     if kind.loop == "off_policy":
-        rows = min(int(run.agent.settings["replay_capacity"]), run.budget)
-        replay = rows * _transition_bytes(run)
-    return replay + FLOAT_BYTES * (_snapshots(run) * policy + 5 * parameters)
+        rows = min(int(settings["replay_capacity"]), run.budget)
+        experience = rows * _transition_bytes(run)
+    if kind.loop == "on_policy":
+        # Stored in order, and once more shuffled.
+        rows = int(settings["n_steps"]) * int(settings["n_envs"])
+        experience = 2 * rows * _rollout_step_bytes(run)
+    return experience + FLOAT_BYTES * (_snapshots(run) * policy + 5 * parameters)
 
 
 def _transition_bytes(run: RunSpec) -> int:
@@ -77,6 +86,13 @@ def _transition_bytes(run: RunSpec) -> int:
     if environment.actions == "discrete":
         return 2 * math.ceil(size / 8) + 8 + 5
     return FLOAT_BYTES * (2 * size + environment.action_size) + 5
+
+
+def _rollout_step_bytes(run: RunSpec) -> int:
+    """Floats of a step of `suite.stacked.rollout.RolloutBatch`; discrete actions take two."""
+    environment = registry.ENVIRONMENTS[run.task.family][run.task.environment]
+    action = 2 if environment.actions == "discrete" else environment.action_size
+    return FLOAT_BYTES * (math.prod(environment.observation_shape) + action + 3)
 
 
 def _snapshots(run: RunSpec) -> int:

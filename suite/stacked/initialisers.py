@@ -3,6 +3,7 @@
 `shape` is the tensor's shape for one seed; `fan_in` the number of inputs that one output sums over.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -28,4 +29,30 @@ def he_normal(
     return generator.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
 
 
-INITIALISERS: dict[str, Initialiser] = {"torch_default": torch_default, "he_normal": he_normal}
+def orthogonal(gain: float) -> Initialiser:
+    """Weights: `gain` times a uniformly drawn matrix with orthonormal rows or columns; biases zero
+    (Saxe et al. 2014; torch.nn.init.orthogonal_ as Stable-Baselines3's policies use it)."""
+
+    def initialise(
+        generator: np.random.Generator, kind: str, shape: tuple[int, ...], fan_in: int
+    ) -> np.ndarray:
+        if kind == "bias":
+            return np.zeros(shape, np.float32)
+        rows, columns = shape[0], math.prod(shape[1:])
+        normal = generator.standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(normal)
+        # The signs make the distribution uniform (Mezzadri 2007).
+        q *= np.sign(np.diag(r))
+        wide = q if rows >= columns else q.T
+        return (gain * wide).reshape(shape).astype(np.float32)
+
+    return initialise
+
+
+INITIALISERS: dict[str, Initialiser] = {
+    "torch_default": torch_default,
+    "he_normal": he_normal,
+    "orthogonal_sqrt2": orthogonal(math.sqrt(2)),
+    "orthogonal_1": orthogonal(1.0),
+    "orthogonal_0.01": orthogonal(0.01),
+}

@@ -23,7 +23,7 @@ from suite.stacked.products import affine
 # Float32 numbers in 64 bytes, the alignment at which CPU kernels take the same path.
 ALIGNMENT = 16
 
-ParameterKind = Literal["weight", "bias", "gain", "offset"]
+ParameterKind = Literal["weight", "bias", "gain", "offset", "constant"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,19 @@ class ChannelsFirst:
     """Images (height, width, channels) as (channels, height, width)."""
 
 
-Layer = Linear | Convolution | Norm | Activation | Flatten | ChannelsFirst
+@dataclass(frozen=True)
+class LearnedConstant:
+    """Appends `size` numbers that are the same for every input, and learned, to the features.
+
+    constant [N, 1, size] starts as `value`.
+    """
+
+    name: str
+    size: int
+    value: float
+
+
+Layer = Linear | Convolution | Norm | Activation | Flatten | ChannelsFirst | LearnedConstant
 
 
 @dataclass(frozen=True)
@@ -194,6 +206,10 @@ class Network:
                 case Activation():
                     x = torch.relu(x) if layer.kind == "relu" else torch.tanh(x)
                     key = f"{feeding}_activation"
+                case LearnedConstant(name=name):
+                    constant = parameters[f"{name}.constant"]
+                    x = torch.cat((x, constant.expand(-1, x.shape[1], -1)), dim=2)
+                    continue
                 case Flatten():
                     x = x.flatten(2)
                     continue
@@ -231,6 +247,9 @@ def _output_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
             return shape
         case Activation():
             return shape
+        case LearnedConstant():
+            (features,) = shape
+            return (features + layer.size,)
         case Flatten():
             return (math.prod(shape),)
         case ChannelsFirst():
@@ -251,6 +270,8 @@ def _tensors(layer: Layer) -> list[tuple[str, ParameterKind, tuple[int, ...]]]:
             size = (1, math.prod(layer.shape))
             both: tuple[ParameterKind, ...] = ("gain", "offset") if layer.affine else ()
             return [(layer.name, kind, size) for kind in both]
+        case LearnedConstant():
+            return [(layer.name, "constant", (1, layer.size))]
         case _:
             return []
     if not layer.bias:

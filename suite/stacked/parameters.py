@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from suite.stacked.initialisers import INITIALISERS
-from suite.stacked.layers import Convolution, Linear, Network
+from suite.stacked.layers import Convolution, LearnedConstant, Linear, Network
 from suite.stacked.layers import ParameterSlice as ParameterSlice
 from suite.stacked.optimisers import Adam, RMSprop
 from suite.stacked.streams import State, add_prefix, stream, take_prefix
@@ -107,7 +107,11 @@ class ParameterGroup:
 
     def step(self, loss: Tensor) -> None:
         """One optimiser step on each seed's loss [S], then the `after_step` functions."""
-        self.optimiser.step(self.gradient(loss))
+        self.descend(self.gradient(loss))
+
+    def descend(self, gradient: Tensor) -> None:
+        """One optimiser step for the gradient [S, m], then the `after_step` functions."""
+        self.optimiser.step(gradient)
         self.steps += 1
         for function in self.after_step:
             function(self)
@@ -130,6 +134,17 @@ class ParameterGroup:
             self.target.flat.copy_(torch.as_tensor(state["target"]))
         self.steps = int(state["steps"][0])
         self.optimiser.load_state(take_prefix("optimiser", state))
+
+
+def clip_jointly(gradients: Sequence[Tensor], max_norm: float) -> None:
+    """Scale gradients [S, m] in place so that no seed's joint norm over all of them exceeds
+    `max_norm` (torch.nn.utils.clip_grad_norm_, for each seed)."""
+    norm = torch.linalg.vector_norm(gradients[0], dim=1, keepdim=True)
+    for gradient in gradients[1:]:
+        norm = torch.hypot(norm, torch.linalg.vector_norm(gradient, dim=1, keepdim=True))
+    scale = (max_norm / (norm + 1e-6)).clamp_(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(scale)
 
 
 def copy_parameters(target: FlatParameters, source: FlatParameters) -> None:
@@ -172,6 +187,8 @@ def _initial_value(
                 fan_in = layer.inputs
             case Convolution(name=part.layer):
                 fan_in = layer.in_channels * layer.kernel**2
+            case LearnedConstant(name=part.layer):
+                return np.full(part.shape, layer.value, np.float32)
             case _:
                 continue
         return INITIALISERS[layer.initialiser](generator, part.kind, part.shape, fan_in)

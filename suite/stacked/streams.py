@@ -60,6 +60,10 @@ class SeedStreams:
             out[row] = generator.integers(bound, size=shape)
         return out
 
+    def permutation(self, size: int) -> np.ndarray:
+        """The integers below `size` in random order, [S, size] int64."""
+        return np.stack([generator.permutation(size) for generator in self.generators])
+
     def state(self) -> State:
         """Philox state, uint64 [S, 13]: counter, key, buffer, position, half-used word."""
         rows = []

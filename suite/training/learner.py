@@ -1,7 +1,7 @@
 """An agent with its plug-ins and probes: what the loops drive."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -14,8 +14,10 @@ from suite.plugins.registry import build_plugins
 from suite.specs.models import RunSpec
 from suite.specs.registry import AGENTS
 from suite.stacked.layers import Network
+from suite.stacked.normaliser import Normaliser
 from suite.stacked.parameters import ParameterGroup
 from suite.stacked.replay import Batch
+from suite.stacked.rollout import Rollout, RolloutBatch
 from suite.stacked.spaces import ActionSpec
 from suite.stacked.streams import State, add_prefix, take_prefix
 from suite.training.rows import cut
@@ -24,19 +26,41 @@ from suite.training.series import Series
 
 
 class LearningAgent(Agent, Protocol):
-    """What the loops need of every agent that has networks."""
+    """What every loop needs of an agent that has networks."""
 
     settings: Any
 
-    def act(self, observations: np.ndarray, step: int) -> np.ndarray: ...
-
     def greedy(self, observations: np.ndarray) -> np.ndarray: ...
 
-    def update(self, batch: Batch) -> None: ...
+    def update(self, batch: Any) -> None: ...
 
     def state(self) -> State: ...
 
     def load_state(self, state: State) -> None: ...
+
+
+class OffPolicyAgent(LearningAgent, Protocol):
+    """What the off-policy loop needs besides."""
+
+    def act(self, observations: np.ndarray, step: int) -> np.ndarray: ...
+
+
+class OnPolicyAgent(LearningAgent, Protocol):
+    """What the on-policy loop needs besides."""
+
+    normaliser: Normaliser
+
+    def act(self, observations: np.ndarray) -> np.ndarray: ...
+
+    def to_environment(self, actions: np.ndarray) -> np.ndarray: ...
+
+    def bootstrapped(
+        self, reward: np.ndarray, following: np.ndarray, truncated: np.ndarray
+    ) -> np.ndarray: ...
+
+    def batches(
+        self, rollout: Rollout, observation: np.ndarray, progress: float
+    ) -> Iterator[RolloutBatch]: ...
 
 
 def build_agent(
@@ -115,7 +139,7 @@ class Learner:
 
         return timed
 
-    def update(self, batch: Batch) -> None:
+    def update(self, batch: Batch | RolloutBatch) -> None:
         """One learn call of the agent, seen by the probes, then acted on by the plug-ins."""
         started = perf_counter()
         before = self._hook_seconds

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from suite.specs.models import RunSpec
 from suite.stacked.replay import Replay
 from suite.stacked.streams import State, add_prefix, take_prefix
 from suite.training.evaluation import Evaluation
-from suite.training.learner import Learner
+from suite.training.learner import Learner, OffPolicyAgent
 
 # Learn calls between checks that all parameters are finite.
 CHECK_EVERY = 100
@@ -45,7 +46,8 @@ class OffPolicyLoop:
             total_updates=self._gradient_steps * len(range(first_update, run.budget, update_every)),
             device=device,
         )
-        self.agent, self.series = self.learner.agent, self.learner.series
+        self.agent = cast(OffPolicyAgent, self.learner.agent)
+        self.series = self.learner.series
         self.seconds = self.learner.seconds
         self._batch_size = int(run.agent.settings["batch_size"])
         continuous = self.environments.action.kind == "continuous"

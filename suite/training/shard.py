@@ -14,6 +14,7 @@ from suite.stacked.streams import State
 from suite.store import provenance
 from suite.store.store import Store
 from suite.training.off_policy import OffPolicyLoop
+from suite.training.on_policy import OnPolicyLoop
 from suite.training.process import configure
 from suite.training.rows import Row, cut, stack
 from suite.training.seconds import Seconds
@@ -64,6 +65,7 @@ class Loop(Protocol):
 
 LOOPS: dict[str, Callable[[RunSpec, Sequence[int], str], Loop]] = {
     "off_policy": OffPolicyLoop,
+    "on_policy": OnPolicyLoop,
     "supervised": SupervisedLoop,
     "simulation": SimulationLoop,
 }

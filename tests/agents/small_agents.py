@@ -7,9 +7,11 @@ import torch
 
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
+from baselines.ppo import PPO
 from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.stacked.replay import Batch
+from suite.stacked.rollout import RolloutBatch
 from suite.stacked.spaces import ActionSpec
 from suite.stacked.streams import SeedStreams
 
@@ -61,6 +63,31 @@ DQN_SETTINGS = {
     "optimiser_epsilon": 1e-8,
 }
 RMSPROP = {"optimiser": "rmsprop_centred", "beta1": 0.95, "beta2": 0.95, "optimiser_epsilon": 0.01}
+PPO_SETTINGS = {
+    "n_envs": 1,
+    "n_steps": 64,
+    "batch_size": 16,
+    "epochs": 2,
+    "hidden_layers": 2,
+    "hidden_units": 32,
+    "convolution_filters": 16,
+    "activation": "tanh",
+    "orthogonal": True,
+    "initial_log_std": -0.5,
+    "discount": 0.9,
+    "gae_lambda": 0.8,
+    "clip_range": 0.2,
+    "entropy_coefficient": 0.01,
+    "value_coefficient": 0.5,
+    "max_gradient_norm": 0.5,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-5,
+    "normalise_observations": True,
+    "normalise_rewards": True,
+}
 CLASSIFIER_SETTINGS = {
     "batch_size": 16,
     "hidden_layers": 3,
@@ -89,6 +116,11 @@ def dqn(seeds, shape=(10, 10, 4), actions=6, change_network=lambda n: n, **chang
     return DQN(settings, shape, ActionSpec("discrete", actions), seeds, change_network)
 
 
+def ppo(seeds, shape=(3,), size=1, kind="continuous", change_network=lambda n: n, **changes):
+    settings = PPO.Settings(**(PPO_SETTINGS | changes))
+    return PPO(settings, shape, ActionSpec(kind, size, -2.0, 2.0), seeds, change_network)
+
+
 def classifier(seeds, change_network=lambda n: n, **changes):
     settings = Classifier.Settings(**(CLASSIFIER_SETTINGS | changes))
     return Classifier(settings, (32,), ActionSpec("labels", 10), seeds, change_network)
@@ -103,12 +135,19 @@ AGENTS = {
     "dqn-6-channels": lambda seeds: dqn(seeds, shape=(10, 10, 6)),
     "dqn-official": lambda seeds: dqn(seeds, double=False, loss="huber", **RMSPROP),
     "dqn-vector": lambda seeds: dqn(seeds, shape=(5,), actions=3),
+    "ppo": ppo,
+    "ppo-6-actions": lambda seeds: ppo(seeds, (17,), 6, n_envs=3),
+    "ppo-relu": lambda seeds: ppo(seeds, (11,), 3, activation="relu", orthogonal=False),
+    "ppo-discrete": lambda seeds: ppo(seeds, (5,), 3, "discrete", n_envs=2),
+    "ppo-images": lambda seeds: ppo(seeds, (10, 10, 4), 6, "discrete"),
     "classifier": classifier,
 }
 
 
-def random_batch(agent, seeds, number: int, size: int = 16) -> Batch:
+def random_batch(agent, seeds, number: int, size: int = 16) -> Batch | RolloutBatch:
     """Batch `number` for an agent built by this file."""
+    if agent.loop == "on_policy":
+        return random_rollout_batch(agent, seeds, number, size)
     streams = SeedStreams(seeds, f"test/batch/{number}")
     shape = agent.groups[agent.policy].network.input_shape
     observations = streams.normal(2, size, *shape)
@@ -129,6 +168,29 @@ def random_batch(agent, seeds, number: int, size: int = 16) -> Batch:
     )
 
 
+def random_rollout_batch(agent, seeds, number: int, size: int) -> RolloutBatch:
+    streams = SeedStreams(seeds, f"test/batch/{number}")
+    action = streams.integers([agent.action.size] * len(seeds), size)
+    if agent.continuous:
+        action = streams.normal(size, agent.action.size)
+    return RolloutBatch(
+        observation=torch.tensor(streams.normal(size, *agent.actor.input_shape)),
+        action=torch.tensor(action),
+        log_prob=torch.tensor(streams.normal(size) * np.float32(0.1) - 1),
+        advantage=torch.tensor(streams.normal(size)),
+        value_target=torch.tensor(streams.normal(size)),
+    )
+
+
+def act_and_observe(agent, seeds, number: int) -> None:
+    """One step of on-policy acting: an action, and everything that the normaliser takes in."""
+    streams = SeedStreams(seeds, f"test/observation/{number}")
+    n_envs = agent.settings.n_envs
+    seen = agent.normaliser.observe(streams.normal(n_envs, *agent.actor.input_shape))
+    agent.act(seen)
+    agent.normaliser.reward(streams.normal(n_envs), streams.uniform(n_envs) < 0.2)
+
+
 def trained(agent, seeds, updates: int, first: int = 0):
     """The agent after `updates` updates, acting between them where it can."""
     shape = agent.groups[agent.policy].network.input_shape
@@ -136,6 +198,8 @@ def trained(agent, seeds, updates: int, first: int = 0):
         agent.update(random_batch(agent, seeds, number))
         if agent.loop == "off_policy":
             agent.act(SeedStreams(seeds, f"test/observation/{number}").normal(*shape), number)
+        if agent.loop == "on_policy":
+            act_and_observe(agent, seeds, number)
     return agent
 
 

@@ -30,6 +30,8 @@ def test_a_seed_acts_the_same_in_any_group(kind, batch):
         taken = [agent.greedy(rows)]
         if agent.loop == "off_policy":
             taken += [agent.act(rows[:, 0], step) for step in (0, 50)]
+        if agent.loop == "on_policy":
+            taken += [agent.act(rows), agent.value(rows)]
         return taken
 
     together = actions(group)

@@ -60,6 +60,56 @@ TRACES: dict[str, tuple[int, dict[str, list[float]]]] = {
         1,
         {"loss/q": [1.15858, 0.744394], "norm/q": [3.8495, 3.78025], "act": [1.0, 2.0]},
     ),
+    "ppo": (
+        1,
+        {
+            "loss/actor": [0.378621, 0.132038],
+            "norm/actor": [8.37935, 8.38233],
+            "loss/critic": [1.14866, 1.28228],
+            "norm/critic": [8.41389, 8.42579],
+            "act": [-0.00792425, 0.0642406],
+        },
+    ),
+    "ppo-6-actions": (
+        1,
+        {
+            "loss/actor": [0.271451, 0.234788],
+            "norm/actor": [9.97248, 9.97154],
+            "loss/critic": [0.56699, 0.953128],
+            "norm/critic": [9.94291, 9.94216],
+            "act": [-1.20478, 1.30257],
+        },
+    ),
+    "ppo-relu": (
+        1,
+        {
+            "loss/actor": [0.249327, 0.241206],
+            "norm/actor": [4.9204, 5.01392],
+            "loss/critic": [0.190829, 0.512146],
+            "norm/critic": [4.71138, 4.80625],
+            "act": [-1.00115, 0.805059],
+        },
+    ),
+    "ppo-discrete": (
+        1,
+        {
+            "loss/actor": [0.00156077, -0.028596],
+            "norm/actor": [8.6145, 8.60235],
+            "loss/critic": [0.823828, 0.217927],
+            "norm/critic": [8.65165, 8.65007],
+            "act": [4.0, 4.0],
+        },
+    ),
+    "ppo-images": (
+        1,
+        {
+            "loss/actor": [0.136794, 0.136326],
+            "norm/actor": [9.80458, 9.8036],
+            "loss/critic": [1.06914, 0.891422],
+            "norm/critic": [9.86838, 9.86683],
+            "act": [0.0, 0.0],
+        },
+    ),
     "classifier": (
         1,
         {"loss/classifier": [2.45453, 2.72115], "norm/classifier": [20.0705, 20.1374]},
@@ -78,6 +128,10 @@ def figures(kind: str) -> tuple[int, dict[str, list[float]]]:
     if agent.loop == "off_policy":
         shape = agent.groups[agent.policy].network.input_shape
         action = agent.act(torch.ones(2, *shape).numpy(), 1000)
+        values["act"] = action.reshape(2, -1).sum(1).tolist()
+    if agent.loop == "on_policy":
+        shape = agent.groups[agent.policy].network.input_shape
+        action = agent.act(torch.ones(2, agent.settings.n_envs, *shape).numpy())
         values["act"] = action.reshape(2, -1).sum(1).tolist()
     return agent.VERSION, values
 

@@ -1,8 +1,8 @@
 """Stable-Baselines3 set up like our agents, for timing side by side.
 
-Same network, batch, replay and update ratio as the presets `chain-ddqn`, `sac-mujoco` and
-`td3-official`; one
-process, one thread. Only the bench environment installs Stable-Baselines3.
+Same network, batch, replay and update ratio as the presets `chain-ddqn`, `sac-mujoco`,
+`td3-official` and `ppo-sb3-default`; one process, one thread. Only the bench environment installs
+Stable-Baselines3.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from stable_baselines3 import DQN, SAC, TD3
+from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
@@ -68,8 +68,10 @@ class MinAtarFeatures(BaseFeaturesExtractor):
 
 def sb3_agent(algorithm: str, environment: Environment, seed: int) -> BaseAlgorithm:
     """A fresh SB3 agent: `td3` as `td3-official`, `sac` as `sac-mujoco`, `dqn` as `chain-ddqn`
-    without double targets."""
+    without double targets, `ppo` with its own defaults."""
     env = AdapterEnv(environment)
+    if algorithm == "ppo":
+        return PPO("MlpPolicy", env, seed=seed, device="cpu")
     if algorithm == "dqn":
         return DQN(
             "CnnPolicy",

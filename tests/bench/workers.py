@@ -33,11 +33,12 @@ def planned_run(cell: str, preset: str | None = None, **changes: object) -> RunS
 
 def stacked(run: RunSpec, seeds: Sequence[int]) -> Advance:
     """Our loop over stacked seeds, without evaluation."""
-    from suite.training.off_policy import OffPolicyLoop
+    from suite.specs.registry import AGENTS
     from suite.training.process import configure
+    from suite.training.shard import LOOPS
 
     configure()
-    loop = OffPolicyLoop(run, seeds, "cpu")
+    loop = LOOPS[AGENTS[run.agent.kind].loop](run, seeds, "cpu")
 
     def advance(steps: int) -> None:
         for _ in range(steps):

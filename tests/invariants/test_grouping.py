@@ -25,6 +25,9 @@ def test_every_agent_and_plug_in_gives_the_same_bytes_in_groups_of_1_2_3_and_6(
     assert_groups_agree(runs, tmp_path)
 
 
+PPO_64 = {"hidden_units": 64, "n_steps": 64, "batch_size": 64, "budget": 128}
+
+
 # Kernels choose their path by size: small networks alone would prove little.
 @pytest.mark.parametrize(
     ("kind", "plugins", "settings"),
@@ -35,11 +38,14 @@ def test_every_agent_and_plug_in_gives_the_same_bytes_in_groups_of_1_2_3_and_6(
         ("sac", [NAP_PLUGIN], {"hidden_units": 256, "batch_size": 256}),
         ("dqn", [PPTB_PLUGIN], {"convolution_filters": 16, "hidden_units": 128, "batch_size": 32}),
         ("dqn", [NAP_PLUGIN], {"convolution_filters": 16, "hidden_units": 128, "batch_size": 32}),
+        ("ppo", [PPTB_PLUGIN], PPO_64 | {"activation": "tanh"}),
+        ("ppo", [NAP_PLUGIN], PPO_64 | {"hidden_units": 256, "n_envs": 2, "evaluate_every": 8}),
         ("classifier", [NAP_PLUGIN], {"hidden_units": 64, "batch_size": 64}),
     ],
 )
 def test_networks_of_full_size_give_the_same_bytes_too(kind, plugins, settings, tmp_path):
-    runs = small_runs(kind, list(range(6)), plugins, budget=40, evaluate_every=40, **settings)
+    settings = {"budget": 40, "evaluate_every": 40} | settings
+    runs = small_runs(kind, list(range(6)), plugins, **settings)
     assert_groups_agree(runs, tmp_path)
 
 

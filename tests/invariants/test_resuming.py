@@ -23,7 +23,8 @@ SEEDS = [0, 1, 2]
 
 
 def build(runs):
-    return LOOPS[AGENTS[runs[0].agent.kind].loop](runs[0], [run.seed for run in runs], "cpu")
+    loop = AGENTS[runs[0].agent.kind].loop
+    return LOOPS[loop](runs[0], [run.seed for run in runs], "cpu")
 
 
 def advance(loop, run, until):
@@ -88,7 +89,7 @@ def _train(runs, root, checkpoint_share):
     work(Shard("cell", "smoke", tuple(runs), 1.0), root, train_shard, "cpu", 0.0)
 
 
-@pytest.mark.parametrize("kind", ["td3", "sac", "dqn", "classifier"])
+@pytest.mark.parametrize("kind", ["td3", "sac", "dqn", "ppo", "classifier"])
 def test_sigkill_at_random_moments_changes_no_byte(kind, tmp_path):
     """Three kills, each after a random number of new checkpoint files; then to the end."""
     runs = small_runs(kind, SEEDS, budget=400, evaluate_every=20, probes=("weight_norms",))

@@ -10,11 +10,13 @@ import torch
 
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
+from baselines.ppo import PPO
 from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.plugins.protocol import Plugin
 from suite.plugins.registry import build_plugins
 from suite.stacked.replay import Batch
+from suite.stacked.rollout import RolloutBatch
 from suite.stacked.spaces import ActionSpec
 from suite.stacked.streams import stream
 
@@ -73,6 +75,31 @@ DQN_SETTINGS = dict(
     beta2=0.999,
     optimiser_epsilon=1e-8,
 )
+PPO_SETTINGS = dict(
+    n_envs=1,
+    n_steps=16,
+    batch_size=8,
+    epochs=2,
+    hidden_layers=2,
+    hidden_units=16,
+    convolution_filters=4,
+    activation="relu",
+    orthogonal=True,
+    initial_log_std=0.0,
+    discount=0.99,
+    gae_lambda=0.95,
+    clip_range=0.2,
+    entropy_coefficient=0.01,
+    value_coefficient=0.5,
+    max_gradient_norm=0.5,
+    learning_rate=1e-3,
+    schedule="constant",
+    adam_beta1=0.9,
+    adam_beta2=0.999,
+    adam_epsilon=1e-5,
+    normalise_observations=False,
+    normalise_rewards=False,
+)
 CLASSIFIER_SETTINGS = dict(
     batch_size=8,
     hidden_layers=3,
@@ -86,6 +113,7 @@ BUILDS: dict[str, tuple[Any, dict[str, Any], tuple[int, ...], ActionSpec]] = {
     "td3": (TD3, TD3_SETTINGS, (5,), ActionSpec("continuous", 2, -1.0, 1.0)),
     "sac": (SAC, SAC_SETTINGS, (5,), ActionSpec("continuous", 2, -1.0, 1.0)),
     "dqn": (DQN, DQN_SETTINGS, (6, 6, 3), ActionSpec("discrete", 4)),
+    "ppo": (PPO, PPO_SETTINGS, (5,), ActionSpec("continuous", 2, -1.0, 1.0)),
     "classifier": (Classifier, CLASSIFIER_SETTINGS, (8,), ActionSpec("labels", 4)),
 }
 PPTB = dict(
@@ -184,7 +212,7 @@ class Trained:
         self.updates = updates
 
 
-def batch_for(kind: str, seeds: Sequence[int], number: int) -> Batch:
+def batch_for(kind: str, seeds: Sequence[int], number: int) -> Batch | RolloutBatch:
     _, settings, shape, action = BUILDS[kind]
     size = settings["batch_size"]
     rows = []
@@ -203,7 +231,11 @@ def batch_for(kind: str, seeds: Sequence[int], number: int) -> Batch:
                 (draw.random(size) < 0.1).astype(np.float32),
             )
         )
-    return Batch(*(torch.as_tensor(np.stack(column)) for column in zip(*rows, strict=True)))
+    columns = [torch.as_tensor(np.stack(column)) for column in zip(*rows, strict=True)]
+    if kind == "ppo":
+        observation, taken, number_a, _, number_b = columns
+        return RolloutBatch(observation, taken, -2 - number_b, number_a, number_a)
+    return Batch(*columns)
 
 
 def build(

@@ -25,7 +25,7 @@ from suite.stacked.parameters import FlatParameters
 
 from .conftest import NAP, NORM, batch_for
 
-AGENTS = ["td3", "sac", "dqn", "classifier"]
+AGENTS = ["td3", "sac", "dqn", "ppo", "classifier"]
 KINDS = ["layer", "rms"]
 
 
@@ -398,7 +398,7 @@ def test_t14_projection_puts_weights_back_on_their_spheres_and_touches_nothing_e
         }
         copies = group.network.copies
         x = batch_for(kind, trained.seeds, 0).observation
-        if group.network.role == "critic":
+        if group.network.input_shape != x.shape[2:]:
             x = torch.cat((x, batch_for(kind, trained.seeds, 0).action), -1)
         x = x.repeat_interleave(copies, 0)
         outputs = group.network.forward(before, x)
@@ -507,6 +507,8 @@ def test_t15_every_agent_is_covered(build, kind, affine, first_layer):
         ("sac", "actor", ["hidden1.weight", "hidden2.weight"]),
         ("sac", "critic", ["hidden1.weight"]),
         ("dqn", "q", ["conv1.weight", "hidden1.weight"]),
+        ("ppo", "actor", ["hidden1.weight", "hidden2.weight"]),
+        ("ppo", "critic", ["hidden1.weight"]),
         ("classifier", "classifier", [f"hidden{number}.weight" for number in (1, 2, 3)]),
     ],
 )

@@ -12,7 +12,7 @@ from .conftest import PPTB, PRESETS, Choice
 
 COMPOSITIONS = [[name] for name in PRESETS] + [["nap_linear", "pptb"], ["nap", "inflate"]]
 LABELS = ["+".join(names) for names in COMPOSITIONS]
-AGENTS = ["td3", "dqn", "classifier"]
+AGENTS = ["td3", "dqn", "ppo", "classifier"]
 
 
 @pytest.mark.parametrize("kind", AGENTS)

@@ -83,6 +83,31 @@ DQN = {
     "beta2": 0.999,
     "optimiser_epsilon": 1e-8,
 }
+PPO = {
+    "n_envs": 1,
+    "n_steps": 16,
+    "batch_size": 8,
+    "epochs": 2,
+    "hidden_layers": 2,
+    "hidden_units": 16,
+    "convolution_filters": 4,
+    "activation": "relu",  # the plug-in that projects jointly takes no other
+    "orthogonal": True,
+    "initial_log_std": 0.0,
+    "discount": 0.99,
+    "gae_lambda": 0.95,
+    "clip_range": 0.2,
+    "entropy_coefficient": 0.01,
+    "value_coefficient": 0.5,
+    "max_gradient_norm": 0.5,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-5,
+    "normalise_observations": True,
+    "normalise_rewards": True,
+}
 CLASSIFIER = {
     "batch_size": 16,
     "hidden_layers": 3,
@@ -96,6 +121,7 @@ AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "td3": ("inverted-pendulum", TD3),
     "sac": ("inverted-pendulum", SAC),
     "dqn": ("breakout", DQN),
+    "ppo": ("inverted-pendulum", PPO),
     "classifier": ("random-labels", CLASSIFIER),
 }
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from invariants.combinations import NAP_PLUGIN, PPTB_PLUGIN
 
+from suite.specs.registry import AGENTS
 from suite.store.atomic import StoreError
 from suite.store.store import Store
 from suite.training.loading import agent_from_checkpoint
@@ -13,13 +14,13 @@ from training.small_runs import small_runs, train
 SHAPES = {"td3": (4,), "sac": (4,), "classifier": (8,)}
 
 
-@pytest.mark.parametrize("kind", ["td3", "sac", "dqn", "classifier"])
+@pytest.mark.parametrize("kind", ["td3", "sac", "dqn", "ppo", "classifier"])
 @pytest.mark.parametrize("plugins", [[], [NAP_PLUGIN, PPTB_PLUGIN]], ids=["none", "nap+pptb"])
 def test_a_complete_run_gives_its_agent_without_an_environment(
     kind, plugins, tmp_path, monkeypatch
 ):
     runs = small_runs(kind, [0, 1], plugins)
-    loop_kind = "supervised" if kind == "classifier" else "off_policy"
+    loop_kind = AGENTS[kind].loop
     loops = []
     build = LOOPS[loop_kind]
     monkeypatch.setitem(
