@@ -146,11 +146,35 @@ P, S = FILES
 BAD = [
     (
         P,
+        "    family: mujoco\n    environment: Hopper-v5\n    arguments: {ctrl_cost_weight: 0.001}\n",
+        "    family: dmc\n    environment: walker-wlak\n",
+        "{P}:4: unknown dmc environment 'walker-wlak'; known: DMC; did you mean 'walker-walk'?",
+    ),
+    (
+        P,
+        "    environment: Hopper-v5\n    arguments: {ctrl_cost_weight: 0.001}\n",
+        "    environment: walker-walk\n    arguments: {renderer: opengl}\n",
+        (
+            "{P}:5: renderer of arguments of task 'hopper' is 'opengl'; should be 'raycast' or "
+            "'gl'; correct it"
+        ),
+    ),
+    (
+        P,
+        "    environment: Hopper-v5\n    arguments: {ctrl_cost_weight: 0.001}\n",
+        "    environment: walker-walk\n    arguments: {frame_stack: 0}\n",
+        (
+            "{P}:5: frame_stack of arguments of task 'hopper' is 0; should be greater than or "
+            "equal to 1; correct it"
+        ),
+    ),
+    (
+        P,
         "    family: mujoco\n",
         "    family: mojuco\n",
         (
-            "{P}:3: family of task 'hopper' is 'mojuco'; should be 'mujoco', 'minatar' or "
-            "'synthetic'; correct it"
+            "{P}:3: family of task 'hopper' is 'mojuco'; should be 'mujoco', 'dmc', "
+            "'dmc_pixels', 'minatar', 'classic' or 'synthetic'; correct it"
         ),
     ),
     (
