@@ -61,6 +61,13 @@ class DMC:
         self.environment.task._random = np.random.RandomState(seed)
         return _flat(self.environment.reset().observation)
 
+    def draws(self, name: str, height: int, width: int, camera: int) -> Callable[[], np.ndarray]:
+        """What draws the present state, uint8 `[height, width, 3]`, with renderer `name`.
+
+        Raises ValueError when there is no such camera, or no GL library for `gl`.
+        """
+        return renderer(self, name, height, width, camera)
+
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         reward = 0.0
         for _ in range(self._repeat):
@@ -100,6 +107,8 @@ class DMCPixels:
         self.action = self._task.action
         self.observation_shape: tuple[int, ...] = (height, width, 3 * stack)
         self.observation_dtype: ObservationDtype = "uint8"
+
+        self.draws = self._task.draws
 
     def reset(self, seed: int) -> np.ndarray:
         self._task.reset(seed)

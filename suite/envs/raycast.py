@@ -113,7 +113,7 @@ class RayCaster:
         if translucent.size:
             self._blend(data, position, translucent, hit, colours)
         picture = np.minimum(colours, 1.0).T * 255 + 0.5
-        return picture.astype(np.uint8).reshape(*self._shape, 3)
+        return np.ascontiguousarray(picture.astype(np.uint8)).reshape(*self._shape, 3)
 
     def _pose(self, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
         """Position `[3]` of the camera and its rotation `[3, 3]`: columns right, up, backwards."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite.specs.loading import Project, load_project
+from suite.specs.registry import DMC_SIZES
 from suite.specs.source import SpecError
 
 PRESETS = """\
@@ -142,18 +143,26 @@ def test_the_specs_that_the_bad_ones_start_from_are_good(tmp_path: Path) -> None
 
 
 P, S = FILES
+HOPPER = """\
+    family: mujoco
+    environment: Hopper-v5
+    arguments: {ctrl_cost_weight: 0.001}
+"""
 # what to replace in which file, by what, and the whole error
 BAD = [
     (
         P,
-        "    family: mujoco\n    environment: Hopper-v5\n    arguments: {ctrl_cost_weight: 0.001}\n",
+        HOPPER,
         "    family: dmc\n    environment: walker-wlak\n",
-        "{P}:4: unknown dmc environment 'walker-wlak'; known: DMC; did you mean 'walker-walk'?",
+        (
+            f"{{P}}:4: unknown dmc environment 'walker-wlak'; known: "
+            f"{', '.join(sorted(DMC_SIZES))}; did you mean 'walker-walk'?"
+        ),
     ),
     (
         P,
-        "    environment: Hopper-v5\n    arguments: {ctrl_cost_weight: 0.001}\n",
-        "    environment: walker-walk\n    arguments: {renderer: opengl}\n",
+        HOPPER,
+        "    family: dmc_pixels\n    environment: walker-walk\n    arguments: {renderer: opengl}\n",
         (
             "{P}:5: renderer of arguments of task 'hopper' is 'opengl'; should be 'raycast' or "
             "'gl'; correct it"
@@ -161,8 +170,8 @@ BAD = [
     ),
     (
         P,
-        "    environment: Hopper-v5\n    arguments: {ctrl_cost_weight: 0.001}\n",
-        "    environment: walker-walk\n    arguments: {frame_stack: 0}\n",
+        HOPPER,
+        "    family: dmc_pixels\n    environment: walker-walk\n    arguments: {frame_stack: 0}\n",
         (
             "{P}:5: frame_stack of arguments of task 'hopper' is 0; should be greater than or "
             "equal to 1; correct it"
