@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from suite.specs.loading import Project, load_project
 from suite.specs.registry import DMC_SIZES
-from suite.specs.source import SpecError
+from suite.specs.source import SpecError, known
 
 PRESETS = """\
 tasks:
@@ -156,7 +156,8 @@ BAD = [
         "    family: dmc\n    environment: walker-wlak\n",
         (
             f"{{P}}:4: unknown dmc environment 'walker-wlak'; known: "
-            f"{', '.join(sorted(DMC_SIZES))}; did you mean 'walker-walk'?"
+            f"{known(DMC_SIZES, 'walker-wlak')[0].removeprefix('known: ')}; "
+            "did you mean 'walker-walk'?"
         ),
     ),
     (
