@@ -5,12 +5,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from suite.engine.calibration import slowness
 from suite.engine.run import EngineError, run_cells
+from suite.envs.pictures import Policy, Renderer
+from suite.envs.pictures import render as draw_task
 from suite.report.page import write_report
 from suite.report.results import write_curves, write_verdicts
 from suite.specs.loading import Project, load_project
@@ -24,6 +27,7 @@ from suite.stats.verdicts import Verdict, expectations, judge
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
 from suite.store.store import Store
+from suite.training.loading import agent_from_checkpoint
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
@@ -250,6 +254,38 @@ def report() -> None:
     REPORTS.mkdir(exist_ok=True)
     write_report(project, runs, verdicts, REPORTS)
     console.print(f"{REPORTS / 'report.html'}")
+
+
+@app.command()
+def render(
+    task: Annotated[str, typer.Argument(help="name of a task of tasks/*.yaml")],
+    output: Annotated[Path, typer.Argument(help="a .png or .gif to write")],
+    renderer: Annotated[Renderer, typer.Option(help="both: side by side")] = "raycast",
+    run: Annotated[str | None, typer.Option(help="key of a run whose greedy policy acts")] = None,
+    steps: Annotated[int, typer.Option(min=0, help="steps; a picture shows the last")] = 20,
+    size: Annotated[int, typer.Option(min=8, max=480, help="height and width in pixels")] = 200,
+) -> None:
+    """Draw a task, or a trained run in it, as a picture or an animation."""
+    tasks = _project().tasks
+    if task not in tasks:
+        raise typer.BadParameter(f"no task {task}; known: {', '.join(tasks)}")
+    policy = None if run is None else _greedy(run)
+    try:
+        draw_task(tasks[task], output, renderer, steps, size, policy)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    console.print(f"{output}")
+
+
+def _greedy(run: str) -> Policy:
+    """The greedy policy of a run, for one observation at a time."""
+    agent = agent_from_checkpoint(Store(RUNS), run)
+
+    def act(observation: np.ndarray) -> np.ndarray:
+        action: np.ndarray = agent.greedy(observation[np.newaxis, np.newaxis])[0, 0]
+        return action
+
+    return act
 
 
 if __name__ == "__main__":

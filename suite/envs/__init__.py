@@ -1,1 +1,1 @@
-"""Environments: MuJoCo and MinAtar adapters, and stepping several seeds of a task side by side."""
+"""Environments: one adapter per family, pictures, and stepping several seeds side by side."""

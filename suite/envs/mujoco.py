@@ -5,7 +5,7 @@ and an end by the limit stay apart. A task's arguments can restore the transitio
 `-v4` (model file, contact terms), except the alive bonus of a terminal step, which `-v5` drops.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
 
 from suite.envs.protocol import ObservationDtype
+from suite.envs.raycast import RayCaster
 from suite.envs.versions import VERSIONS
 from suite.stacked.spaces import ActionSpec
 
@@ -48,6 +49,17 @@ class MuJoCo:
         self._steps = 0
         observation, _ = self._environment.reset(seed=seed)
         return observation.astype(np.float32)  # type: ignore[no-any-return]
+
+    def draws(self, name: str, height: int, width: int, camera: int) -> Callable[[], np.ndarray]:
+        """What draws the present state, uint8 `[height, width, 3]`; models without camera freely.
+
+        Raises ValueError for another renderer than `raycast`, or when there is no such camera.
+        """
+        if name != "raycast":
+            raise ValueError(f"renderer {name!r} does not draw Gymnasium's tasks; use raycast")
+        model, data = self._environment.model, self._environment.data
+        caster = RayCaster(model, height, width, camera if model.ncam else -1)
+        return lambda: caster.render(data)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         observation, reward, terminal, _, _ = self._environment.step(action)

@@ -6,7 +6,7 @@ import numpy as np
 
 from suite.stacked.spaces import ActionSpec
 
-ObservationDtype = Literal["float32", "bool"]
+ObservationDtype = Literal["float32", "bool", "uint8"]
 
 
 class Environment(Protocol):

@@ -322,6 +322,7 @@ def _versions(
     return {
         f"agent/{agent.kind}": registry.AGENTS[agent.kind].VERSION,
         f"env/{task.family}": registry.VERSIONS[task.family],
+        **_renderer_version(task),
         **{f"plugin/{plugin.kind}": registry.PLUGINS[plugin.kind].VERSION for plugin in plugins},
         **{f"probe/{probe.kind}": registry.PROBES[probe.kind].VERSION for probe in probes},
     }
@@ -331,3 +332,8 @@ def _difference(first: RunSpec, second: RunSpec) -> str:
     """The fields in which two runs differ."""
     left, right = first.model_dump(), second.model_dump()
     return ", ".join(name for name in left if left[name] != right[name])
+
+
+def _renderer_version(task: TaskSpec) -> dict[str, int]:
+    name = task.arguments.get("renderer")
+    return {} if name is None else {f"renderer/{name}": registry.RENDERERS[name]}

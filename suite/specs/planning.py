@@ -20,7 +20,14 @@ SECONDS_PER_UPDATE = {
     "classifier": 2.5e-4,
     "dead_unit_walk": 5.0e-5,
 }
-SECONDS_PER_STEP = {"mujoco": 1.0e-4, "minatar": 5.0e-5, "synthetic": 0.0}
+SECONDS_PER_STEP = {
+    "mujoco": 1.0e-4,
+    "dmc": 3.0e-4,
+    "dmc_pixels": 3.0e-3,
+    "minatar": 5.0e-5,
+    "classic": 3.0e-5,
+    "synthetic": 0.0,
+}
 SECONDS_PER_EVALUATION_STEP = 2.0e-4
 EPISODE_STEPS = 100  # of an evaluation episode without a limit
 PROCESS_BYTES = 400_000_000  # Python, PyTorch and the environments
@@ -80,8 +87,11 @@ def _bytes(run: RunSpec) -> int:
 
 
 def _transition_bytes(run: RunSpec) -> int:
-    """As `suite.stacked.replay.Replay` stores it: bools as bits, an action, reward and terminal."""
+    """As the replays store it: bools as bits, pixels as one frame; action, reward and terminal."""
     environment = registry.ENVIRONMENTS[run.task.family][run.task.environment]
+    if environment.observations == "pixels":
+        frame = 3 * int(run.task.arguments["height"]) * int(run.task.arguments["width"])
+        return frame + FLOAT_BYTES * environment.action_size + 5
     size = math.prod(environment.observation_shape)
     if environment.actions == "discrete":
         return 2 * math.ceil(size / 8) + 8 + 5
@@ -118,6 +128,7 @@ def _parameter_counts(run: RunSpec) -> tuple[int, int]:
     kind: Any = registry.AGENTS[run.agent.kind]
     settings = kind.Settings.model_validate(run.agent.settings)
     actions = ActionSpec(environment.actions, environment.action_size, -1.0, 1.0)
-    agent = kind(settings, environment.observation_shape, actions, [0], lambda network: network)
+    shape = environment.shape(run.task.arguments)
+    agent = kind(settings, shape, actions, [0], lambda network: network)
     sizes = {name: group.parameters.flat.shape[1] for name, group in agent.groups.items()}
     return sizes[agent.policy], sum(sizes.values())

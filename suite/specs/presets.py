@@ -4,7 +4,7 @@ from typing import Any
 
 from suite.specs import registry
 from suite.specs.checking import Checker
-from suite.specs.models import AgentSpec, PluginSpec, TaskSpec
+from suite.specs.models import REPEATING, AgentSpec, PluginSpec, TaskSpec
 from suite.specs.source import Node, known
 
 
@@ -57,7 +57,7 @@ class Presets:
                 *known(environments, task.environment),
             )
             return
-        if task.action_repeat != 1:
+        if task.action_repeat != 1 and task.family not in REPEATING:
             self.checker.wrong(
                 node.at(("action_repeat",)),
                 f"action_repeat {task.action_repeat} in task {name!r}",

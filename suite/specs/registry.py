@@ -1,5 +1,6 @@
 """What specs may name: agents, plug-ins, probes, environments; and which of them fit together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.analysis.dead_unit_walk import DeadUnitWalk
 from suite.analysis.probes import PROBES
-from suite.envs.versions import VERSIONS
+from suite.envs.versions import RENDERERS, VERSIONS
 from suite.plugins.registry import PLUGINS
 from suite.specs.models import Family, Spec
 
@@ -33,6 +34,7 @@ __all__ = [
     "EXCLUSIVE",
     "PLUGINS",
     "PROBES",
+    "RENDERERS",
     "VERSIONS",
     "AgentClass",
     "Environment",
@@ -59,7 +61,7 @@ class Environment:
     """What a spec has to know of an environment without building it.
 
     An agent can act in it that has one of `loops`, and `actions` and `observations` among its own.
-    The shape and the number of actions serve the estimate of memory.
+    The shape (of pixels: see `shape`) and the number of actions serve the estimate of memory.
     """
 
     loops: tuple[Literal["off_policy", "on_policy", "supervised", "simulation"], ...]
@@ -68,6 +70,22 @@ class Environment:
     observation_shape: tuple[int, ...]
     action_size: int
     arguments: type[Spec]
+
+    def shape(self, arguments: Mapping[str, Any]) -> tuple[int, ...]:
+        """Observation shape of a task with these arguments, which decide the size of pixels."""
+        if self.observations != "pixels":
+            return self.observation_shape
+        return (arguments["height"], arguments["width"], 3 * arguments["frame_stack"])
+
+
+class Pixels(Spec):
+    """What is seen of a task through a camera."""
+
+    renderer: Literal["raycast", "gl"] = "raycast"
+    height: int = Field(default=100, ge=8, le=480, description="pixels")
+    width: int = Field(default=100, ge=8, le=640, description="pixels")
+    camera: int = Field(default=0, ge=-1, description="of the model; -1: MuJoCo's free camera")
+    frame_stack: int = Field(default=3, ge=1, description="newest frames in an observation")
 
 
 class RandomLabels(Spec):
@@ -125,6 +143,44 @@ def _minatar(channels: int) -> Environment:
     return Environment(ACTING, "discrete", "grid", (10, 10, channels), 6, _MINATAR)
 
 
+# Observations and actions of each task of `dm_control.suite`, so that specs load without importing
+# it (1 s). quadruped-escape is left out: it uploads its terrain to OpenGL at every reset.
+DMC_SIZES = {
+    **dict.fromkeys(("acrobot-swingup", "acrobot-swingup_sparse"), (6, 1)),
+    "ball_in_cup-catch": (8, 2),
+    **dict.fromkeys(("cartpole-balance", "cartpole-balance_sparse"), (5, 1)),
+    **dict.fromkeys(("cartpole-swingup", "cartpole-swingup_sparse"), (5, 1)),
+    "cartpole-two_poles": (8, 1),
+    "cartpole-three_poles": (11, 1),
+    "cheetah-run": (17, 6),
+    **dict.fromkeys(("dog-stand", "dog-walk", "dog-trot", "dog-run"), (223, 38)),
+    "dog-fetch": (232, 38),
+    "finger-spin": (9, 2),
+    **dict.fromkeys(("finger-turn_easy", "finger-turn_hard"), (12, 2)),
+    "fish-upright": (21, 5),
+    "fish-swim": (24, 5),
+    **dict.fromkeys(("hopper-stand", "hopper-hop"), (15, 4)),
+    **dict.fromkeys(("humanoid-stand", "humanoid-walk", "humanoid-run"), (67, 21)),
+    "humanoid-run_pure_state": (55, 21),
+    **dict.fromkeys(("humanoid_CMU-stand", "humanoid_CMU-walk", "humanoid_CMU-run"), (137, 56)),
+    "lqr-lqr_2_1": (4, 1),
+    "lqr-lqr_6_2": (12, 2),
+    **dict.fromkeys(("manipulator-bring_ball", "manipulator-bring_peg"), (44, 5)),
+    **dict.fromkeys(("manipulator-insert_ball", "manipulator-insert_peg"), (44, 5)),
+    "pendulum-swingup": (3, 1),
+    **dict.fromkeys(("point_mass-easy", "point_mass-hard"), (4, 2)),
+    **dict.fromkeys(("quadruped-walk", "quadruped-run"), (78, 12)),
+    "quadruped-fetch": (90, 12),
+    **dict.fromkeys(("reacher-easy", "reacher-hard"), (6, 2)),
+    "stacker-stack_2": (49, 5),
+    "stacker-stack_4": (63, 5),
+    "swimmer-swimmer6": (25, 5),
+    "swimmer-swimmer15": (61, 14),
+    **dict.fromkeys(("walker-stand", "walker-walk", "walker-run"), (24, 6)),
+}
+_NO_ARGUMENTS = _arguments("no arguments")
+
+
 ENVIRONMENTS: dict[Family, dict[str, Environment]] = {
     "mujoco": {
         "HalfCheetah-v5": _mujoco("HalfCheetah-v5", 17, 6, _LOCOMOTION),
@@ -134,6 +190,15 @@ ENVIRONMENTS: dict[Family, dict[str, Environment]] = {
         "InvertedPendulum-v5": _mujoco("InvertedPendulum-v5", 4, 1, _PENDULUM),
         "InvertedDoublePendulum-v5": _mujoco("InvertedDoublePendulum-v5", 9, 1, _PENDULUM),
     },
+    "dmc": {
+        name: Environment(ACTING, "continuous", "vector", (size,), actions, _NO_ARGUMENTS)
+        for name, (size, actions) in DMC_SIZES.items()
+    },
+    "dmc_pixels": {
+        name: Environment(ACTING, "continuous", "pixels", (), actions, Pixels)
+        for name, (_, actions) in DMC_SIZES.items()
+    },
+    "classic": {"Pendulum-v1": Environment(ACTING, "continuous", "vector", (3,), 1, _NO_ARGUMENTS)},
     "minatar": {
         "asterix": _minatar(4),
         "breakout": _minatar(4),
@@ -150,8 +215,6 @@ ENVIRONMENTS: dict[Family, dict[str, Environment]] = {
             10,
             RandomLabels,
         ),
-        "dead_unit_walk": Environment(
-            ("simulation",), "none", "none", (), 0, _arguments("no arguments")
-        ),
+        "dead_unit_walk": Environment(("simulation",), "none", "none", (), 0, _NO_ARGUMENTS),
     },
 }

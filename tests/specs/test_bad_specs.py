@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite.specs.loading import Project, load_project
-from suite.specs.source import SpecError
+from suite.specs.registry import DMC_SIZES
+from suite.specs.source import SpecError, known
 
 PRESETS = """\
 tasks:
@@ -162,15 +163,48 @@ def test_the_specs_that_the_bad_ones_start_from_are_good(tmp_path: Path) -> None
 
 
 P, S = FILES
+HOPPER = """\
+    family: mujoco
+    environment: Hopper-v5
+    arguments: {ctrl_cost_weight: 0.001}
+"""
 # what to replace in which file, by what, and the whole error
 BAD = [
+    (
+        P,
+        HOPPER,
+        "    family: dmc\n    environment: walker-wlak\n",
+        (
+            f"{{P}}:4: unknown dmc environment 'walker-wlak'; known: "
+            f"{known(DMC_SIZES, 'walker-wlak')[0].removeprefix('known: ')}; "
+            "did you mean 'walker-walk'?"
+        ),
+    ),
+    (
+        P,
+        HOPPER,
+        "    family: dmc_pixels\n    environment: walker-walk\n    arguments: {renderer: opengl}\n",
+        (
+            "{P}:5: renderer of arguments of task 'hopper' is 'opengl'; should be 'raycast' or "
+            "'gl'; correct it"
+        ),
+    ),
+    (
+        P,
+        HOPPER,
+        "    family: dmc_pixels\n    environment: walker-walk\n    arguments: {frame_stack: 0}\n",
+        (
+            "{P}:5: frame_stack of arguments of task 'hopper' is 0; should be greater than or "
+            "equal to 1; correct it"
+        ),
+    ),
     (
         P,
         "    family: mujoco\n",
         "    family: mojuco\n",
         (
-            "{P}:3: family of task 'hopper' is 'mojuco'; should be 'mujoco', 'minatar' or "
-            "'synthetic'; correct it"
+            "{P}:3: family of task 'hopper' is 'mojuco'; should be 'mujoco', 'dmc', "
+            "'dmc_pixels', 'minatar', 'classic' or 'synthetic'; correct it"
         ),
     ),
     (
