@@ -46,7 +46,7 @@ def test_every_task_can_be_built_as_the_registry_says(project: Project) -> None:
             continue
         known = registry.ENVIRONMENTS[task.family][task.environment]
         environment = make_environment(task)
-        assert environment.observation_shape == known.observation_shape
+        assert environment.observation_shape == known.shape(task.arguments)
         assert environment.action.kind == known.actions
         assert environment.action.size == known.action_size
 
