@@ -28,4 +28,33 @@ def he_normal(
     return generator.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
 
 
-INITIALISERS: dict[str, Initialiser] = {"torch_default": torch_default, "he_normal": he_normal}
+def orthogonal(
+    generator: np.random.Generator, kind: str, shape: tuple[int, ...], fan_in: int
+) -> np.ndarray:
+    """Orthonormal rows or columns, whichever are fewer (Saxe et al. 2014); biases zero."""
+    if kind == "bias":
+        return np.zeros(shape, np.float32)
+    rows, columns = max(shape), min(shape)
+    q, r = np.linalg.qr(generator.standard_normal((rows, columns)))
+    q *= np.sign(np.diag(r))
+    return (q if shape == (rows, columns) else q.T).astype(np.float32)
+
+
+def delta_orthogonal_relu(
+    generator: np.random.Generator, kind: str, shape: tuple[int, ...], fan_in: int
+) -> np.ndarray:
+    """Kernels that are zero but for the centre, orthogonal there, times sqrt(2), ReLU's gain
+    (Xiao et al. 2018); biases zero."""
+    weight = np.zeros(shape, np.float32)
+    if kind == "weight":
+        centre = orthogonal(generator, kind, shape[:2], fan_in)
+        weight[:, :, shape[2] // 2, shape[3] // 2] = centre * np.float32(np.sqrt(2))
+    return weight
+
+
+INITIALISERS: dict[str, Initialiser] = {
+    "torch_default": torch_default,
+    "he_normal": he_normal,
+    "orthogonal": orthogonal,
+    "delta_orthogonal_relu": delta_orthogonal_relu,
+}

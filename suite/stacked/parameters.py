@@ -101,13 +101,18 @@ class ParameterGroup:
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient [S, m] of each seed's loss [S] (valid until the next call)."""
         leaves = list(self.parameters.leaves.values())
-        gradients = torch.autograd.grad(loss.sum(), leaves)
-        torch._foreach_copy_(self._gradient_leaves, gradients)
-        return self._gradient
+        return self._flattened(torch.autograd.grad(loss.sum(), leaves))
 
     def step(self, loss: Tensor) -> None:
         """One optimiser step on each seed's loss [S], then the `after_step` functions."""
-        self.optimiser.step(self.gradient(loss))
+        self._step(self.gradient(loss))
+
+    def _flattened(self, gradients: Sequence[Tensor]) -> Tensor:
+        torch._foreach_copy_(self._gradient_leaves, list(gradients))
+        return self._gradient
+
+    def _step(self, gradient: Tensor) -> None:
+        self.optimiser.step(gradient)
         self.steps += 1
         for function in self.after_step:
             function(self)
@@ -130,6 +135,16 @@ class ParameterGroup:
             self.target.flat.copy_(torch.as_tensor(state["target"]))
         self.steps = int(state["steps"][0])
         self.optimiser.load_state(take_prefix("optimiser", state))
+
+
+def step_together(groups: Sequence[ParameterGroup], loss: Tensor) -> None:
+    """One step of each group on the gradient of one loss [S], taken before any of them steps."""
+    leaves = [list(group.parameters.leaves.values()) for group in groups]
+    gradients = torch.autograd.grad(loss.sum(), [leaf for own in leaves for leaf in own])
+    start = 0
+    for group, own in zip(groups, leaves, strict=True):
+        group._step(group._flattened(gradients[start : start + len(own)]))
+        start += len(own)
 
 
 def copy_parameters(target: FlatParameters, source: FlatParameters) -> None:
