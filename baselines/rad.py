@@ -12,19 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from baselines.augmentation import crop, translate
-from baselines.networks import mlp
+from baselines.networks import mlp, pixel_convolutions, pixel_features
 from baselines.tanh_gaussian import tanh_gaussian
 from baselines.temperature import Temperature
-from suite.stacked.layers import (
-    Activation,
-    ChannelsFirst,
-    Convolution,
-    Flatten,
-    Layer,
-    Linear,
-    Network,
-    Norm,
-)
+from suite.stacked.layers import Network
 from suite.stacked.optimisers import Adam
 from suite.stacked.parameters import FlatParameters, ParameterGroup, polyak_update, step_together
 from suite.stacked.replay import Batch
@@ -32,7 +23,6 @@ from suite.stacked.spaces import ActionSpec
 from suite.stacked.streams import SeedStreams, State, add_prefix, take_prefix
 
 LOG_STD_RANGE = (-10.0, 2.0)  # curl_sac.py actor_log_std_min, actor_log_std_max
-STRIDES = (2, 1, 1, 1)  # encoder.py
 Parameters = Mapping[str, Tensor]
 
 
@@ -116,16 +106,16 @@ class RAD:
         self.seeds = tuple(seeds)
         self.device = device
 
-        convolutions = _convolutions(s.image_size, channels, s.filters)
+        convolutions = pixel_convolutions(s.image_size, channels, s.filters)
         (pixels,) = convolutions.output_shapes()[-1]
         trunk = (2, s.hidden_units)
         networks = {
             "convolutions": convolutions,
-            "critic_features": _features("critic_features", pixels, s.features),
+            "critic_features": pixel_features("critic_features", pixels, s.features),
             "critic": mlp(
                 "q", "critic", s.features + size, *trunk, 1, copies=2, initialiser="orthogonal"
             ),
-            "actor_features": _features("actor_features", pixels, s.features),
+            "actor_features": pixel_features("actor_features", pixels, s.features),
             "actor": mlp("actor", "actor", s.features, *trunk, 2 * size, initialiser="orthogonal"),
         }
         self.networks = {name: change_network(network) for name, network in networks.items()}
@@ -318,26 +308,6 @@ class RAD:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.device)
-
-
-def _convolutions(image_size: int, channels: int, filters: int) -> Network:
-    layers: list[Layer] = [ChannelsFirst()]
-    observed = channels
-    for number, stride in enumerate(STRIDES, 1):
-        initialiser = "delta_orthogonal_relu"
-        name = f"conv{number}"
-        layers.append(Convolution(name, channels, filters, 3, stride, True, initialiser))
-        layers.append(Activation("relu"))
-        channels = filters
-    layers.append(Flatten())
-    shape = (image_size, image_size, observed)
-    return Network("convolutions", "encoder", tuple(layers), shape)
-
-
-def _features(name: str, inputs: int, features: int) -> Network:
-    linear = Linear("features", inputs, features, initialiser="orthogonal")
-    norm = Norm("features_norm", "layer", (features,))
-    return Network(name, "encoder", (linear, norm), (inputs,))
 
 
 # Differences from the authors' code (MishaLaskin/rad at 18d079e):

@@ -15,6 +15,7 @@ from suite.stacked.spaces import ActionSpec
 SECONDS_PER_UPDATE = {
     "td3": 5.0e-3,
     "sac": 7.0e-3,
+    "rad": 2.0e-1,
     "dqn": 1.2e-3,
     "classifier": 2.5e-4,
     "dead_unit_walk": 5.0e-5,
@@ -71,9 +72,12 @@ def _bytes(run: RunSpec) -> int:
 
 
 def _transition_bytes(run: RunSpec) -> int:
-    """As `suite.stacked.replay.Replay` stores it: bools as bits, an action, reward and terminal."""
+    """As `Replay` stores it: bools as bits, an action, reward and terminal; or `FrameReplay`."""
     environment = registry.ENVIRONMENTS[run.task.family][run.task.environment]
     size = math.prod(environment.observation_shape)
+    if environment.observations == "pixels":  # one frame of three channels
+        height, width, _ = environment.observation_shape
+        return 3 * height * width + FLOAT_BYTES * environment.action_size + 14
     if environment.actions == "discrete":
         return 2 * math.ceil(size / 8) + 8 + 5
     return FLOAT_BYTES * (2 * size + environment.action_size) + 5

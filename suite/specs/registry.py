@@ -7,6 +7,7 @@ from pydantic import Field, create_model
 
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
+from baselines.rad import RAD
 from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.analysis.dead_unit_walk import DeadUnitWalk
@@ -15,11 +16,12 @@ from suite.envs.versions import VERSIONS
 from suite.plugins.registry import PLUGINS
 from suite.specs.models import Family, Spec
 
-AgentClass = type[TD3] | type[SAC] | type[DQN] | type[Classifier] | type[DeadUnitWalk]
+AgentClass = type[TD3] | type[SAC] | type[RAD] | type[DQN] | type[Classifier] | type[DeadUnitWalk]
 
 AGENTS: dict[str, AgentClass] = {
     "td3": TD3,
     "sac": SAC,
+    "rad": RAD,
     "dqn": DQN,
     "classifier": Classifier,
     "dead_unit_walk": DeadUnitWalk,

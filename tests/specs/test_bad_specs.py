@@ -261,8 +261,8 @@ BAD = [
         "kind: td3",
         "kind: tdd3",
         (
-            "{P}:20: unknown agent kind 'tdd3'; known: classifier, dead_unit_walk, dqn, sac, td3; "
-            "did you mean 'td3'?"
+            "{P}:20: unknown agent kind 'tdd3'; known: classifier, dead_unit_walk, dqn, rad, sac, "
+            "td3; did you mean 'td3'?"
         ),
     ),
     (
