@@ -10,6 +10,7 @@ from suite.stacked.layers import (
     Layer,
     Linear,
     Network,
+    Norm,
 )
 
 
@@ -74,3 +75,25 @@ def minatar_network(
         Linear("output", hidden_units, outputs, initialiser=output_initialiser),
     )
     return Network(name, role, layers, observation_shape)
+
+
+def pixel_convolutions(image_size: int, channels: int, filters: int) -> Network:
+    """Four 3x3 convolutions, strides 2, 1, 1, 1, ReLU (MishaLaskin/rad encoder.py)."""
+    layers: list[Layer] = [ChannelsFirst()]
+    observed = channels
+    for number, stride in enumerate((2, 1, 1, 1), 1):
+        initialiser = "delta_orthogonal_relu"
+        name = f"conv{number}"
+        layers.append(Convolution(name, channels, filters, 3, stride, True, initialiser))
+        layers.append(Activation("relu"))
+        channels = filters
+    layers.append(Flatten())
+    shape = (image_size, image_size, observed)
+    return Network("convolutions", "encoder", tuple(layers), shape)
+
+
+def pixel_features(name: str, inputs: int, features: int) -> Network:
+    """One linear layer and a layer norm, on flattened convolutions (encoder.py)."""
+    linear = Linear("features", inputs, features, initialiser="orthogonal_1")
+    norm = Norm("features_norm", "layer", (features,))
+    return Network(name, "encoder", (linear, norm), (inputs,))

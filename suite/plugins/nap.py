@@ -74,13 +74,17 @@ def normed_layers(network: Network, settings: NormSettings) -> tuple[str, ...]:
 
 
 def insert_norms(network: Network, settings: NormSettings, affine: bool) -> Network:
-    """The network with a norm right behind each of its `normed_layers`, which lose their biases."""
+    """The network with a norm right behind each of its `normed_layers`; these, and layers that have
+    a norm behind them already, lose their biases."""
     names = normed_layers(network, settings)
+    already = {part.layer for part in network.parameter_slices() if part.followed_by_norm}
     layers: list[Layer] = []
     for layer, shape in zip(network.layers, network.output_shapes(), strict=True):
         if isinstance(layer, Linear | Convolution) and layer.name in names:
             layers.append(replace(layer, bias=False))
             layers.append(Norm(f"{layer.name}_norm", settings.norm, shape, affine, settings.eps))
+        elif isinstance(layer, Linear | Convolution) and layer.name in already:
+            layers.append(replace(layer, bias=False))
         else:
             layers.append(layer)
     return replace(network, layers=tuple(layers))

@@ -15,6 +15,7 @@ from suite.stacked.spaces import ActionSpec
 SECONDS_PER_UPDATE = {
     "td3": 5.0e-3,
     "sac": 7.0e-3,
+    "rad": 2.0e-1,
     "dqn": 1.2e-3,
     "ppo": 3.0e-4,
     "classifier": 2.5e-4,

@@ -9,6 +9,7 @@ from pydantic import Field, create_model
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
 from baselines.ppo import PPO
+from baselines.rad import RAD
 from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.analysis.dead_unit_walk import DeadUnitWalk
@@ -17,11 +18,20 @@ from suite.envs.versions import RENDERERS, VERSIONS
 from suite.plugins.registry import PLUGINS
 from suite.specs.models import Family, Spec
 
-AgentClass = type[TD3] | type[SAC] | type[DQN] | type[PPO] | type[Classifier] | type[DeadUnitWalk]
+AgentClass = (
+    type[TD3]
+    | type[SAC]
+    | type[RAD]
+    | type[DQN]
+    | type[PPO]
+    | type[Classifier]
+    | type[DeadUnitWalk]
+)
 
 AGENTS: dict[str, AgentClass] = {
     "td3": TD3,
     "sac": SAC,
+    "rad": RAD,
     "dqn": DQN,
     "ppo": PPO,
     "classifier": Classifier,

@@ -49,10 +49,23 @@ def orthogonal(gain: float) -> Initialiser:
     return initialise
 
 
+def delta_orthogonal_relu(
+    generator: np.random.Generator, kind: str, shape: tuple[int, ...], fan_in: int
+) -> np.ndarray:
+    """Kernels that are zero but for the centre, orthogonal there, times sqrt(2), ReLU's gain
+    (Xiao et al. 2018); biases zero."""
+    weight = np.zeros(shape, np.float32)
+    if kind == "weight":
+        centre = orthogonal(math.sqrt(2))(generator, kind, shape[:2], fan_in)
+        weight[:, :, shape[2] // 2, shape[3] // 2] = centre
+    return weight
+
+
 INITIALISERS: dict[str, Initialiser] = {
     "torch_default": torch_default,
     "he_normal": he_normal,
     "orthogonal_sqrt2": orthogonal(math.sqrt(2)),
     "orthogonal_1": orthogonal(1.0),
     "orthogonal_0.01": orthogonal(0.01),
+    "delta_orthogonal_relu": delta_orthogonal_relu,
 }

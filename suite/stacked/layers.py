@@ -23,6 +23,9 @@ from suite.stacked.products import affine
 # Float32 numbers in 64 bytes, the alignment at which CPU kernels take the same path.
 ALIGNMENT = 16
 
+# Pixels from which PyTorch's convolution is taken in place of products of patches.
+LARGE_IMAGE = 100
+
 ParameterKind = Literal["weight", "bias", "gain", "offset", "constant"]
 
 
@@ -126,7 +129,7 @@ class Network:
     """
 
     name: str
-    role: Literal["actor", "critic", "q", "classifier"]
+    role: Literal["actor", "critic", "q", "encoder", "classifier"]
     layers: tuple[Layer, ...]
     input_shape: tuple[int, ...]
     copies: int = 1
@@ -286,6 +289,11 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) ->
     the first permutation copies nothing.
     """
     stack, batch, channels, height, width = x.shape
+    if height * width > LARGE_IMAGE:
+        # Patches of large images outgrow the caches; one network after the other keeps its bits.
+        rows = zip(x, weight, strict=True)
+        y = torch.stack([F.conv2d(images, kernels, stride=stride) for images, kernels in rows])
+        return y if bias is None else y + bias.view(stack, 1, -1, 1, 1)
     outputs, kernel = weight.shape[1], weight.shape[3]
     elements = x.permute(0, 3, 4, 2, 1).reshape(-1, batch)
     places = _patches(stack, channels, height, width, kernel, stride, x.device)

@@ -101,13 +101,15 @@ class ParameterGroup:
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient [S, m] of each seed's loss [S] (valid until the next call)."""
         leaves = list(self.parameters.leaves.values())
-        gradients = torch.autograd.grad(loss.sum(), leaves)
-        torch._foreach_copy_(self._gradient_leaves, gradients)
-        return self._gradient
+        return self._flattened(torch.autograd.grad(loss.sum(), leaves))
 
     def step(self, loss: Tensor) -> None:
         """One optimiser step on each seed's loss [S], then the `after_step` functions."""
         self.descend(self.gradient(loss))
+
+    def _flattened(self, gradients: Sequence[Tensor]) -> Tensor:
+        torch._foreach_copy_(self._gradient_leaves, list(gradients))
+        return self._gradient
 
     def descend(self, gradient: Tensor) -> None:
         """One optimiser step for the gradient [S, m], then the `after_step` functions."""
@@ -145,6 +147,16 @@ def clip_jointly(gradients: Sequence[Tensor], max_norm: float) -> None:
     scale = (max_norm / (norm + 1e-6)).clamp_(max=1.0)
     for gradient in gradients:
         gradient.mul_(scale)
+
+
+def step_together(groups: Sequence[ParameterGroup], loss: Tensor) -> None:
+    """One step of each group on the gradient of one loss [S], taken before any of them steps."""
+    leaves = [list(group.parameters.leaves.values()) for group in groups]
+    gradients = torch.autograd.grad(loss.sum(), [leaf for own in leaves for leaf in own])
+    start = 0
+    for group, own in zip(groups, leaves, strict=True):
+        group.descend(group._flattened(gradients[start : start + len(own)]))
+        start += len(own)
 
 
 def copy_parameters(target: FlatParameters, source: FlatParameters) -> None:

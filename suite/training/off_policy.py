@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 
 from suite.envs.vector import StackedEnvironments
 from suite.specs.models import RunSpec
+from suite.stacked.frame_replay import FrameReplay
 from suite.stacked.replay import Replay
 from suite.stacked.streams import State, add_prefix, take_prefix
 from suite.training.evaluation import Evaluation
@@ -52,15 +53,16 @@ class OffPolicyLoop:
         self._batch_size = int(run.agent.settings["batch_size"])
         continuous = self.environments.action.kind == "continuous"
         self._continuous = continuous
-        self.replay = Replay(
-            seeds,
-            int(run.agent.settings["replay_capacity"]),
-            self.environments.observation_shape,
-            self.environments.observation_dtype,
-            (self.environments.action.size,) if continuous else (),
-            "float32" if continuous else "int64",
-            device,
-        )
+        capacity = int(run.agent.settings["replay_capacity"])
+        shape = self.environments.observation_shape
+        action_shape = (self.environments.action.size,) if continuous else ()
+        action_dtype: Literal["float32", "int64"] = "float32" if continuous else "int64"
+        dtype = self.environments.observation_dtype
+        self.replay: Replay | FrameReplay
+        if dtype == "uint8":
+            self.replay = FrameReplay(seeds, capacity, shape, action_shape, action_dtype, device)
+        else:
+            self.replay = Replay(seeds, capacity, shape, dtype, action_shape, action_dtype, device)
         self.evaluation = Evaluation(run.task, seeds, run.evaluation_episodes)
         self._evaluations = 0
         # Training episodes that ended since the last evaluation: sum of returns, and how many.
@@ -77,14 +79,18 @@ class OffPolicyLoop:
             self.diverged |= rows
             action = np.where(rows[:, None], np.float32(0), action)
         acted = perf_counter()
-        following, reward, terminal, _, finished = self.environments.step(action)
+        following, reward, terminal, truncated, finished = self.environments.step(action)
         stepped = perf_counter()
         self.seconds.add("environment", stepped - acted)
         for i, episode_return in enumerate(finished):
             if episode_return is not None:
                 self._return_sum[i] += episode_return
                 self._return_count[i] += 1
-        self.replay.append(observation, action, reward, following, terminal)
+        if isinstance(self.replay, FrameReplay):
+            ended = terminal | truncated
+            self.replay.append(observation, action, reward, following, terminal, ended)
+        else:
+            self.replay.append(observation, action, reward, following, terminal)
         if self.step >= self._warmup and self.step % self._update_every == 0:
             for _ in range(self._gradient_steps):
                 self.learner.update(self.replay.sample(self._batch_size))

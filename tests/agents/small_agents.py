@@ -8,6 +8,7 @@ import torch
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
 from baselines.ppo import PPO
+from baselines.rad import RAD
 from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.stacked.replay import Batch
@@ -44,6 +45,27 @@ SAC_SETTINGS = {
     "adam_epsilon": 1e-8,
     "tau": 0.05,
     "initial_temperature": 0.5,
+}
+RAD_SETTINGS = {
+    **OFF_POLICY,
+    "augmentation": "crop",
+    "image_size": 20,
+    "filters": 4,
+    "features": 16,
+    "hidden_units": 32,
+    "discount": 0.9,
+    "actor_learning_rate": 1e-3,
+    "critic_learning_rate": 2e-3,
+    "temperature_learning_rate": 1e-3,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "temperature_beta1": 0.5,
+    "adam_epsilon": 1e-8,
+    "critic_tau": 0.01,
+    "encoder_tau": 0.05,
+    "initial_temperature": 0.1,
+    "policy_delay": 2,
+    "target_update_interval": 2,
 }
 DQN_SETTINGS = {
     **OFF_POLICY,
@@ -111,6 +133,18 @@ def sac(seeds, inputs=3, actions=1, high=2.0, change_network=lambda n: n, **chan
     return SAC(settings, (inputs,), space, seeds, change_network)
 
 
+def rad(seeds, shape=(24, 24, 9), actions=1, high=2.0, change_network=lambda n: n, **changes):
+    settings = RAD.Settings(**(RAD_SETTINGS | changes))
+    space = ActionSpec("continuous", actions, -high, high)
+    return RAD(settings, shape, space, seeds, change_network)
+
+
+def observation_shape(agent) -> tuple[int, ...]:
+    if agent.kind == "rad":  # its policy sees features
+        return agent.observation_shape
+    return agent.groups[agent.policy].network.input_shape
+
+
 def dqn(seeds, shape=(10, 10, 4), actions=6, change_network=lambda n: n, **changes):
     settings = DQN.Settings(**(DQN_SETTINGS | changes))
     return DQN(settings, shape, ActionSpec("discrete", actions), seeds, change_network)
@@ -131,6 +165,8 @@ AGENTS = {
     "td3-6-actions": lambda seeds: td3(seeds, inputs=17, actions=6, high=1.0),
     "sac": sac,
     "sac-6-actions": lambda seeds: sac(seeds, inputs=17, actions=6, high=1.0),
+    "rad": rad,
+    "rad-translate": lambda seeds: rad(seeds, (17, 17, 3), 6, augmentation="translate"),
     "dqn": dqn,
     "dqn-6-channels": lambda seeds: dqn(seeds, shape=(10, 10, 6)),
     "dqn-official": lambda seeds: dqn(seeds, double=False, loss="huber", **RMSPROP),
@@ -149,9 +185,11 @@ def random_batch(agent, seeds, number: int, size: int = 16) -> Batch | RolloutBa
     if agent.loop == "on_policy":
         return random_rollout_batch(agent, seeds, number, size)
     streams = SeedStreams(seeds, f"test/batch/{number}")
-    shape = agent.groups[agent.policy].network.input_shape
+    shape = observation_shape(agent)
     observations = streams.normal(2, size, *shape)
-    if len(shape) == 3:
+    if agent.kind == "rad":
+        observations = (observations * 40 + 128).clip(0, 255).astype(np.uint8)
+    elif len(shape) == 3:
         observations = (observations > 1).astype(np.float32)
     if agent.actions == ("continuous",):
         high = agent.max_action
@@ -193,7 +231,7 @@ def act_and_observe(agent, seeds, number: int) -> None:
 
 def trained(agent, seeds, updates: int, first: int = 0):
     """The agent after `updates` updates, acting between them where it can."""
-    shape = agent.groups[agent.policy].network.input_shape
+    shape = observation_shape(agent)
     for number in range(first, first + updates):
         agent.update(random_batch(agent, seeds, number))
         if agent.loop == "off_policy":

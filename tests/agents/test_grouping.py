@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.small_agents import AGENTS, random_batch, saved, trained
+from agents.small_agents import AGENTS, observation_shape, random_batch, saved, trained
 from suite.stacked.streams import SeedStreams
 
 
@@ -21,7 +21,7 @@ def test_a_seed_learns_the_same_bits_in_any_group(kind, group):
 @pytest.mark.parametrize("batch", [1, 3, 10])
 def test_a_seed_acts_the_same_in_any_group(kind, batch):
     group = [1, 2, 3, 4, 5, 6]
-    shape = AGENTS[kind]([1]).groups[AGENTS[kind]([1]).policy].network.input_shape
+    shape = observation_shape(AGENTS[kind]([1]))
     observations = SeedStreams(group, "test/act").normal(batch, *shape)
 
     def actions(seeds):

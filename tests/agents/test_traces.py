@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agents.small_agents import AGENTS, random_batch, trained
+from agents.small_agents import AGENTS, observation_shape, random_batch, trained
 
 SEEDS = [11, 12]
 TRACES: dict[str, tuple[int, dict[str, list[float]]]] = {
@@ -45,6 +45,38 @@ TRACES: dict[str, tuple[int, dict[str, list[float]]]] = {
             "loss/critic": [3.1222, 2.3027],
             "norm/critic": [6.70501, 6.7901],
             "act": [1.52076, -0.894752],
+        },
+    ),
+    "rad": (
+        1,
+        {
+            "loss/convolutions": [2.03772, 1.54081],
+            "norm/convolutions": [5.66205, 5.65817],
+            "loss/critic_features": [2.03772, 1.54081],
+            "norm/critic_features": [5.64538, 5.65941],
+            "loss/critic": [2.03772, 1.54081],
+            "norm/critic": [9.99112, 10.0086],
+            "loss/actor_features": [0.0440045, 0.902865],
+            "norm/actor_features": [5.66541, 5.65485],
+            "loss/actor": [0.0440045, 0.902865],
+            "norm/actor": [7.07835, 7.06398],
+            "act": [-0.179304, -0.201556],
+        },
+    ),
+    "rad-translate": (
+        1,
+        {
+            "loss/convolutions": [2.81559, 3.91047],
+            "norm/convolutions": [5.47689, 5.47515],
+            "loss/critic_features": [2.81559, 3.91047],
+            "norm/critic_features": [5.66633, 5.68229],
+            "loss/critic": [2.81559, 3.91047],
+            "norm/critic": [10.4992, 10.524],
+            "loss/actor_features": [2.22391, 2.86022],
+            "norm/actor_features": [5.65461, 5.65101],
+            "loss/actor": [2.22391, 2.86022],
+            "norm/actor": [7.74823, 7.73042],
+            "act": [-1.27719, -2.70098],
         },
     ),
     "dqn": (1, {"loss/q": [0.815667, 1.16689], "norm/q": [4.3028, 4.35098], "act": [3.0, 5.0]}),
@@ -126,7 +158,7 @@ def figures(kind: str) -> tuple[int, dict[str, list[float]]]:
         values[f"loss/{name}"] = loss(parameters.leaves, batch).tolist()
         values[f"norm/{name}"] = parameters.flat.norm(dim=1).tolist()
     if agent.loop == "off_policy":
-        shape = agent.groups[agent.policy].network.input_shape
+        shape = observation_shape(agent)
         action = agent.act(torch.ones(2, *shape).numpy(), 1000)
         values["act"] = action.reshape(2, -1).sum(1).tolist()
     if agent.loop == "on_policy":

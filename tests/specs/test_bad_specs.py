@@ -295,8 +295,8 @@ BAD = [
         "kind: td3",
         "kind: tdd3",
         (
-            "{P}:20: unknown agent kind 'tdd3'; known: classifier, dead_unit_walk, dqn, ppo, sac, td3; "
-            "did you mean 'td3'?"
+            "{P}:20: unknown agent kind 'tdd3'; known: classifier, dead_unit_walk, dqn, ppo, rad, "
+            "sac, td3; did you mean 'td3'?"
         ),
     ),
     (
