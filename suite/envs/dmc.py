@@ -5,16 +5,15 @@ is loaded, so the start of an episode would depend on the episodes before. What 
 its model is built (`lqr`) comes from a fixed seed. Resetting clears MuJoCo's warm start.
 """
 
-import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mujoco
 import numpy as np
 
+from suite.envs.model_warnings import no_model_warnings
 from suite.envs.protocol import ObservationDtype
 from suite.envs.raycast import RayCaster
 from suite.envs.versions import VERSIONS
@@ -149,7 +148,7 @@ def _load(environment: str) -> Any:
     if (domain, name) not in suite.ALL_TASKS:
         known = ", ".join("-".join(task) for task in suite.ALL_TASKS)
         raise ValueError(f"unknown DeepMind Control task {environment!r}; known: {known}")
-    with _silent():
+    with no_model_warnings():
         made = suite.load(domain, name, task_kwargs={"random": 0})
     bounds = made.action_spec()
     if np.unique(bounds.minimum).size > 1 or np.unique(bounds.maximum).size > 1:
@@ -171,18 +170,6 @@ def _suite() -> Any:
         if chosen is None:
             del os.environ["MUJOCO_GL"]
     return suite
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without MuJoCo's deprecation warnings about the suite's own model files."""
-    logger = logging.getLogger("absl")
-    disabled = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = disabled
 
 
 def _flat(observation: Mapping[str, Any]) -> np.ndarray:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
-import mujoco
 import numpy as np
 from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
 
+from suite.envs.model_warnings import no_model_warnings
 from suite.envs.protocol import ObservationDtype
 from suite.envs.raycast import RayCaster
 from suite.envs.versions import VERSIONS
@@ -69,22 +69,14 @@ class MuJoCo:
 
 
 def _make(environment: str, arguments: Mapping[str, Any]) -> Any:
-    # Gymnasium's own model files make MuJoCo log deprecations, into a file in the working folder
-    # too; that file is never wanted, and a model that cannot be loaded raises anyway.
-    log = mujoco.MjLogConfig.get()
-    console = log.logto_console
-    log.logto_file = log.logto_console = False
-    mujoco.MjLogConfig.set(log)
     try:
-        made = gymnasium.make(environment, disable_env_checker=True, **arguments).unwrapped
+        with no_model_warnings():
+            made = gymnasium.make(environment, disable_env_checker=True, **arguments).unwrapped
     except (gymnasium.error.Error, TypeError, OSError) as error:
         raise ValueError(
             f"MuJoCo task {environment!r} with arguments {dict(arguments)} cannot be built:"
             f" {error}. Name a Gymnasium -v5 MuJoCo environment and arguments that it knows"
         ) from error
-    finally:
-        log.logto_console = console
-        mujoco.MjLogConfig.set(log)
     if not isinstance(made, MujocoEnv):
         raise ValueError(f"{environment!r} is not a MuJoCo environment of Gymnasium")
     return made
