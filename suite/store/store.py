@@ -162,7 +162,9 @@ class Store:
         folder = self.folder(key)
         with storing("write", folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in [*folder.glob(".*.tmp"), folder / "COMPLETE", folder / "failure.json"]:
+            # safetensors writes under names of its own, .tmp and six letters.
+            partial = [*folder.glob(".*.tmp"), *folder.glob(".tmp*")]
+            for leftover in [*partial, folder / "COMPLETE", folder / "failure.json"]:
                 leftover.unlink(missing_ok=True)
         replace_bytes(folder / "spec.json", _json(spec))
 

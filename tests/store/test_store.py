@@ -296,6 +296,15 @@ def test_killed_while_saving_leaves_a_whole_checkpoint_and_a_free_lock(store):
     assert leftover == []
 
 
+def test_beginning_removes_what_a_killed_process_left(store):
+    with store.lock("run"):
+        store.begin("run", {})
+        for name in (".checkpoint.tmp", ".spec.json.1.tmp", ".tmpmdpS7i"):
+            (store.folder("run") / name).write_bytes(b"part")
+        store.begin("run", {})
+    assert [path.name for path in store.folder("run").iterdir() if path.name[0] == "."] == []
+
+
 def test_lock_keeps_a_second_process_out_and_names_the_first(store):
     process = subprocess.Popen(
         [sys.executable, "-c", SAVER, str(store.root), "0"], stdout=subprocess.PIPE, cwd=ROOT
