@@ -27,6 +27,7 @@ from suite.specs.claims import (
     ThresholdClaim,
 )
 from suite.stats.intervals import (
+    CONFIDENCE,
     Interval,
     NoIntervalError,
     Sample,
@@ -81,29 +82,31 @@ class Bounds:
         return max((reach / room) ** 2 for reach, room in zip(reaches, rooms, strict=True))
 
 
-def compare(claim: ClaimSpec, runs: RunsByCell) -> list[Bounds]:
+def compare(claim: ClaimSpec, runs: RunsByCell, confidence: float = CONFIDENCE) -> list[Bounds]:
     """The comparisons of a claim; `runs` has the usable runs of its cells, sorted by seed.
+
+    `confidence` is that of each two-sided interval.
 
     Raises UnsettledError, NoFigureError or NoIntervalError when there is no comparison.
     """
     match claim:
         case DifferenceClaim():
-            return [_difference(claim, runs)]
+            return [_difference(claim, runs, confidence)]
         case RatioClaim():
-            return [_ratio(claim, runs)]
+            return [_ratio(claim, runs, confidence)]
         case OrderingClaim():
-            return _ordering(claim, runs)
+            return _ordering(claim, runs, confidence)
         case ThresholdClaim():
-            return _threshold(claim, runs)
+            return _threshold(claim, runs, confidence)
         case EquivalenceClaim():
-            return _equivalence(claim, runs)
+            return _equivalence(claim, runs, confidence)
         case CostClaim():
             return _cost(claim, runs)
         case _:
             assert_never(claim)
 
 
-def _difference(claim: DifferenceClaim, runs: RunsByCell) -> Bounds:
+def _difference(claim: DifferenceClaim, runs: RunsByCell, confidence: float) -> Bounds:
     """Supported beyond the margin, contradicted beyond the falsifier (by default the margin).
 
     Mean over tasks of the difference of means, or IQM over tasks and seeds. Paired claims
@@ -115,12 +118,12 @@ def _difference(claim: DifferenceClaim, runs: RunsByCell) -> Bounds:
         upper = [x / unit for x, unit in zip(upper, units, strict=True)]
         lower = [x / unit for x, unit in zip(lower, units, strict=True)]
     aggregate = mean_difference if claim.aggregate == "mean" else iqm_difference
-    interval = aggregate(upper, lower, paired=claim.paired)
+    interval = aggregate(upper, lower, paired=claim.paired, confidence=confidence)
     falsifier = claim.margin if claim.falsifier is None else claim.falsifier
     return _one_sided("", interval, claim.direction == "greater", claim.margin, falsifier)
 
 
-def _ratio(claim: RatioClaim, runs: RunsByCell) -> Bounds:
+def _ratio(claim: RatioClaim, runs: RunsByCell, confidence: float) -> Bounds:
     """Supported when the mean over tasks of treatment over control lies beyond the bound,
     contradicted when it lies beyond it on the other side."""
     upper, lower = _sides(claim, runs, claim.treatment, claim.control)
@@ -129,7 +132,7 @@ def _ratio(claim: RatioClaim, runs: RunsByCell) -> Bounds:
         upper = [x - offset for x, offset in zip(upper, offsets, strict=True)]
         lower = [x - offset for x, offset in zip(lower, offsets, strict=True)]
     try:
-        interval = mean_ratio(upper, lower, paired=claim.paired)
+        interval = mean_ratio(upper, lower, paired=claim.paired, confidence=confidence)
     except NoIntervalError as error:
         if claim.baseline == "random":
             raise NoIntervalError(f"{error} (returns are those above random play)") from error
@@ -137,26 +140,26 @@ def _ratio(claim: RatioClaim, runs: RunsByCell) -> Bounds:
     return _one_sided("", interval, claim.direction == "greater", claim.bound, claim.bound)
 
 
-def _ordering(claim: OrderingClaim, runs: RunsByCell) -> list[Bounds]:
+def _ordering(claim: OrderingClaim, runs: RunsByCell, confidence: float) -> list[Bounds]:
     """Supported when every step between neighbours is larger than the margin in the claimed
     direction; contradicted when one goes clearly the other way."""
     bounds = []
     for first, second in zip(claim.levels, claim.levels[1:], strict=False):
         pair = (first, second) if claim.direction == "decreasing" else (second, first)
         upper, lower = _sides(claim, runs, pair[:1], pair[1:])
-        interval = mean_difference(upper, lower, paired=claim.paired)
+        interval = mean_difference(upper, lower, paired=claim.paired, confidence=confidence)
         label = _less(claim, *pair)
         bounds.append(_one_sided(label, interval, True, claim.margin, 0.0))
     return bounds
 
 
-def _threshold(claim: ThresholdClaim, runs: RunsByCell) -> list[Bounds]:
+def _threshold(claim: ThresholdClaim, runs: RunsByCell, confidence: float) -> list[Bounds]:
     """Supported when the mean of every measured cell lies beyond the bound, contradicted when one
     lies beyond it on the other side."""
     return [
         _one_sided(
             cell,
-            contrast([values_of(claim, runs[cell])], [1.0]),
+            contrast([values_of(claim, runs[cell])], [1.0], confidence=confidence),
             claim.direction == "above",
             claim.bound,
             claim.bound,
@@ -165,16 +168,16 @@ def _threshold(claim: ThresholdClaim, runs: RunsByCell) -> list[Bounds]:
     ]
 
 
-def _equivalence(claim: EquivalenceClaim, runs: RunsByCell) -> list[Bounds]:
+def _equivalence(claim: EquivalenceClaim, runs: RunsByCell, confidence: float) -> list[Bounds]:
     """Two one-sided comparisons a pair: supported when every interval lies inside the margins,
     contradicted when one lies wholly outside."""
     bounds = []
     for treatment, control in zip(claim.treatment, claim.control, strict=True):
         if isinstance(claim.margin, GapMargin):
-            bounds += _within_gap(claim, claim.margin, runs, treatment, control)
+            bounds += _within_gap(claim, claim.margin, runs, (treatment, control), confidence)
             continue
         upper, lower = _sides(claim, runs, (treatment,), (control,))
-        interval = mean_difference(upper, lower, paired=claim.paired)
+        interval = mean_difference(upper, lower, paired=claim.paired, confidence=confidence)
         label = _less(claim, treatment, control)
         margin = claim.margin
         bounds.append(Bounds(label, interval, -margin, margin, -margin, margin))
@@ -182,12 +185,16 @@ def _equivalence(claim: EquivalenceClaim, runs: RunsByCell) -> list[Bounds]:
 
 
 def _within_gap(
-    claim: EquivalenceClaim, gap: GapMargin, runs: RunsByCell, treatment: str, control: str
+    claim: EquivalenceClaim,
+    gap: GapMargin,
+    runs: RunsByCell,
+    pair: tuple[str, str],
+    confidence: float,
 ) -> list[Bounds]:
     """The margin is a contrast of the same runs, so that its own uncertainty counts: the
     difference, either way, less the fraction of the gap lies below zero."""
     bounds = []
-    for first, second in ((treatment, control), (control, treatment)):
+    for first, second in (pair, pair[::-1]):
         weights: dict[str, float] = {}
         for cell, weight in (
             (first, 1.0),
@@ -202,10 +209,11 @@ def _within_gap(
                 weights[cell] * values_of(claim, rows)
                 for cell, rows in zip(sides, _with_common_seeds(runs, sides), strict=True)
             ]
-            interval = contrast([np.sum(columns, axis=0)], [1.0])
+            interval = contrast([np.sum(columns, axis=0)], [1.0], confidence=confidence)
         else:
             samples = [values_of(claim, runs[cell]) for cell in sides]
-            interval = contrast(samples, [weights[cell] for cell in sides])
+            values = [weights[cell] for cell in sides]
+            interval = contrast(samples, values, confidence=confidence)
         label = f"{_less(claim, first, second)}, less {gap.fraction:g} of the gap"
         bounds.append(_one_sided(label, interval, False, 0.0, 0.0))
     return bounds

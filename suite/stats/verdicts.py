@@ -28,7 +28,7 @@ import numpy as np
 
 from suite.specs.claims import ClaimSpec, DifferenceClaim, Null, RatioClaim
 from suite.specs.models import SCALES, Scale, Spec
-from suite.stats.intervals import NoIntervalError
+from suite.stats.intervals import CONFIDENCE, NoIntervalError
 from suite.stats.rules import Bounds, UnsettledError, compare, statistic, values_of
 from suite.stats.runs import NoFigureError, Run
 
@@ -96,6 +96,7 @@ class Verdict(Spec):
     observed: float | None = None
     low: float | None = None
     high: float | None = None
+    confidence: float = CONFIDENCE
     comparisons: tuple[Comparison, ...] = ()
     null: Null | None = None
     flags: tuple[Flag, ...] = ()
@@ -134,11 +135,17 @@ def expectations(project: "Project") -> Expectations:
     }
 
 
-def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None = None) -> Verdict:
+def judge(
+    claim: ClaimSpec,
+    runs: Sequence[Run],
+    expected: Expectations | None = None,
+    confidence: float = CONFIDENCE,
+) -> Verdict:
     """The verdict on a claim from all runs known, of any cell, scale and state.
 
     `expected` gives planned seeds and budgets by (cell id, scale): with it missing seeds are seen,
-    and the verdict says how much of the paper's budget was reached.
+    and the verdict says how much of the paper's budget was reached. `confidence` is that of each
+    two-sided interval, for looks before all seeds are in (`suite.stats.sequential`).
     """
     plans = expected or {}
     present = _present(claim, runs)
@@ -149,6 +156,7 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
         state="not run",
         reason="none of its cells has a run" + _told(stale),
         statistic=statistic(claim),
+        confidence=confidence,
         null=claim.null,
         flags=tuple(stale),
     )
@@ -187,7 +195,7 @@ def _compared(claim: ClaimSpec, verdict: Verdict, evidence: _Evidence) -> Verdic
     """The verdict if the scale were large enough."""
     try:
         _check_seeds(claim, evidence)
-        bounds = compare(claim, evidence.runs)
+        bounds = compare(claim, evidence.runs, verdict.confidence)
         broken = _broken_precondition(claim, evidence)
     except (UnsettledError, NoFigureError, NoIntervalError) as error:
         return verdict.model_copy(update={"state": "inconclusive", "reason": str(error)})

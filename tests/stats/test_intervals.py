@@ -38,6 +38,14 @@ def test_t_of_a_mean_is_students() -> None:
     assert seen.method == "bca+t"
 
 
+def test_more_confidence_makes_a_wider_interval() -> None:
+    sample = np.array([1.0, 2.0, 3.0, 5.0])
+    usual, careful = contrast([sample], [1.0]), contrast([sample], [1.0], confidence=0.99)
+    assert careful.low < usual.low and usual.high < careful.high
+    student = stats.ttest_1samp(sample, 0.0).confidence_interval(0.99)
+    assert (careful.low, careful.high) == pytest.approx((student.low, student.high))
+
+
 def test_an_unpaired_difference_has_welchs_interval_at_least() -> None:
     first, second = np.array([5.0, 6.0, 7.0, 8.0]), np.array([1.0, 1.5, 2.0])
     seen = mean_difference([first], [second], paired=False)
@@ -144,7 +152,7 @@ def test_the_bootstrap_alone_would_not_keep_the_rate() -> None:
     missed = 0
     for _ in range(150):
         low, high, _ = intervals._bootstrap(
-            [rng.normal(size=3)], lambda x, axis=-1: x.mean(axis=axis)
+            [rng.normal(size=3)], lambda x, axis=-1: x.mean(axis=axis), 0.95
         )
         missed += low > 0 or high < 0
     assert missed > 30

@@ -51,6 +51,30 @@ def test_a_difference_is_supported_contradicted_or_open(make_cell) -> None:  # t
     assert judge(claim("difference"), noisy).state == "inconclusive"
 
 
+def test_every_interval_has_the_confidence_that_is_asked_for(make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = [
+        run
+        for cell, values in ((A, LOW), (B, HIGH), (C, [0.2, 0.3, 0.2, 0.3]))
+        for run in make_cell(cell, values)
+    ]
+    gap = {"fraction": 0.5, "upper": B, "lower": C}
+    claims = [
+        claim("difference"),
+        claim("difference", aggregate="iqm", paired=False),
+        claim("ratio"),
+        claim("ordering", levels=[B, A, C], direction="decreasing", paired=True),
+        claim("threshold", measured=[A, B], direction="above", bound=0.4),
+        claim("equivalence", margin=0.5),
+        claim("equivalence", margin=gap),
+        claim("equivalence", margin=gap, paired=False),
+    ]
+    for one in claims:
+        usual, careful = judge(one, runs), judge(one, runs, confidence=0.99)
+        assert (usual.confidence, careful.confidence) == (0.95, 0.99)
+        for before, after in zip(usual.comparisons, careful.comparisons, strict=True):
+            assert after.low < before.low <= before.high < after.high, one
+
+
 def test_between_falsifier_and_margin_a_difference_is_open(make_cell) -> None:  # type: ignore[no-untyped-def]
     runs = make_cell(A, LOW) + make_cell(B, HIGH)
     assert judge(claim("difference", margin=0.5, falsifier=0.0), runs).state == "inconclusive"
