@@ -14,6 +14,7 @@ from suite.engine.calibration import slowness
 from suite.engine.run import EngineError, run_cells
 from suite.envs.pictures import Policy, Renderer
 from suite.envs.pictures import render as draw_task
+from suite.extensions import ExtensionError
 from suite.report.page import write_report
 from suite.report.results import write_curves, write_verdicts
 from suite.specs.loading import Project, load_project
@@ -49,7 +50,7 @@ def main() -> None:
     """Entry point: errors that a user can mend are printed without a traceback."""
     try:
         app()
-    except (SpecError, StoreError, EngineError) as error:
+    except (SpecError, StoreError, EngineError, ExtensionError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise SystemExit(2) from None
 
