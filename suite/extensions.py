@@ -15,18 +15,18 @@ class ExtensionError(Exception):
 class Extended(Mapping[str, Value]):
     """The suite's own values by name, and those that installed packages register in a group.
 
-    `refused` says what is wrong with a registered object under its name; "" when nothing is.
+    `unusable` says what is wrong with a registered object under its name; "" when nothing is.
     Entry points are imported at the first look-up, so that their modules can import the suite's.
     Look-ups raise ExtensionError for an entry point that fails to import or is refused, and for a
     name that is taken.
     """
 
     def __init__(
-        self, own: Mapping[str, Value], group: str, refused: Callable[[str, Any], str]
+        self, own: Mapping[str, Value], group: str, unusable: Callable[[str, Any], str]
     ) -> None:
         self._own = own
         self._group = group
-        self._refused = refused
+        self._unusable = unusable
 
     def __getitem__(self, name: str) -> Value:
         return self._own[name] if name in self._own else self._all[name]
@@ -60,7 +60,7 @@ class Extended(Mapping[str, Value]):
                 f"{_told(point)} does not import: {type(error).__name__}: {error}. Repair or"
                 " uninstall the package."
             ) from error
-        wrong = self._refused(point.name, value)
+        wrong = self._unusable(point.name, value)
         if wrong:
             raise ExtensionError(f"{_told(point)}: {wrong}. Correct it, or uninstall the package.")
         return value  # type: ignore[no-any-return]

@@ -95,7 +95,7 @@ def test_a_registered_agent_is_known_beside_the_suites_own(install: Install) -> 
         ("unset", "Unset", "its Settings is no subclass"),
     ],
 )
-def test_a_plug_in_that_cannot_be_used_isunusable_agent_by_name(
+def test_a_plug_in_that_cannot_be_used_is_refused_by_name(
     install: Install, name: str, value: str, wrong: str
 ) -> None:
     package = install(PLUGIN, "rl_claims.plugins", {name: value})
@@ -112,7 +112,7 @@ def test_a_plug_in_that_cannot_be_used_isunusable_agent_by_name(
         ("Half", "has no Settings, actions, observations"),
     ],
 )
-def test_an_agent_that_cannot_be_used_isunusable_agent_by_name(
+def test_an_agent_that_cannot_be_used_is_refused_by_name(
     install: Install, value: str, wrong: str
 ) -> None:
     install(AGENT, "rl_claims.agents", {"mine": value})
