@@ -138,12 +138,12 @@ class _Judged(pytest.Item):
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, self.line - 1, self.name
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         from suite.store.atomic import StoreError
 
         if isinstance(excinfo.value, StoreError):
             return str(excinfo.value)
-        return super().repr_failure(excinfo)
+        return super().repr_failure(excinfo, style)
 
     def tell(self, **properties: object) -> None:
         """Properties for JUnit XML and for the verdict table; None is left out."""
