@@ -15,6 +15,7 @@ from suite.engine.run import EngineError, run_cells
 from suite.envs.pictures import Policy, Renderer
 from suite.envs.pictures import render as draw_task
 from suite.extensions import ExtensionError
+from suite.judging import judge_all
 from suite.report.page import write_report
 from suite.report.results import write_curves, write_verdicts
 from suite.specs.loading import Project, load_project
@@ -24,7 +25,7 @@ from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.planning import plan as plan_cells
 from suite.specs.source import SpecError
 from suite.stats.collecting import collect_runs
-from suite.stats.verdicts import Verdict, expectations, judge
+from suite.stats.verdicts import Verdict
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
 from suite.store.store import Store
@@ -228,9 +229,7 @@ def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
 
 def _verdicts(project: Project) -> tuple[list[Any], list[Verdict]]:
     runs = collect_runs(project, Store(RUNS), EVIDENCE)
-    expected = expectations(project)
-    claims = [claim for study in project.studies.values() for claim in study.claims]
-    return runs, [judge(claim, runs, expected) for claim in claims]
+    return runs, judge_all(project, runs)
 
 
 @app.command()

@@ -1,9 +1,10 @@
-"""One claim or cell at a time: train what it lacks, take its runs, judge it.
+"""A project's claims: all at once from what is there, or one by one with training before.
 
-What `pytest` asks for its items; `suite verify` judges all claims at once from what is there.
+`suite verify` and the report take all; `pytest` asks for one claim or cell at a time.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +17,9 @@ from suite.specs.claims import ClaimSpec
 from suite.specs.loading import Project, load_project
 from suite.specs.models import SCALES, Cell, Scale
 from suite.stats.collecting import collect_runs
-from suite.stats.intervals import CONFIDENCE
 from suite.stats.runs import Run
 from suite.stats.sequential import Looks
-from suite.stats.verdicts import Verdict, expectations, judge
+from suite.stats.verdicts import Expectations, Verdict, expectations, judge
 from suite.store.store import Store
 
 # Seeds at most, as a multiple of the planned ones, when they are added until a claim is settled.
@@ -37,6 +37,34 @@ class CellState:
     scale: Scale | None
     reason: str
     traceback: str = ""  # of the first run that raised
+
+
+def judge_all(project: Project, runs: Sequence[Run]) -> list[Verdict]:
+    """The verdicts on all claims, study by study."""
+    expected = expectations(project)
+    claims = [claim for study in project.studies.values() for claim in study.claims]
+    return [_judged(claim, runs, expected) for claim in claims]
+
+
+def _judged(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations) -> Verdict:
+    """The verdict on a claim; with more seeds than planned, as at that look of the default looks.
+
+    Seeds come to be beyond the planned ones because a claim was not settled with these.
+    """
+    verdict = judge(claim, runs, expected)
+    plans = [expected.get((cell.cell, verdict.scale)) for cell in verdict.evidence if verdict.scale]
+    planned = min((len(plan.seeds) for plan in plans if plan), default=0)
+    present = min((len(cell.seeds) for cell in verdict.evidence), default=0)
+    if not 0 < planned < present:
+        return verdict
+    look = math.ceil(present / planned) - 1
+    return judge(claim, runs, expected, _looks(planned, None, look).confidence(look))
+
+
+def _looks(planned: int, cap: int | None, least: int = 0) -> Looks:
+    """At each multiple of the planned seeds up to the cap; at `least` + 1 of them without one."""
+    last = max(planned, cap or planned * max(CAP, least + 1))
+    return Looks((*range(planned, last, planned), last))
 
 
 class Judging:
@@ -76,14 +104,18 @@ class Judging:
         if self.train:
             self._train(list(cells.values()))
         if not (self.until_conclusive and len(cells) == len(claim.cells())):
-            return self._judged(claim, CONFIDENCE, None)
+            return _judged(claim, self._collected(), expectations(self.project))
         planned = min(len(cell.runs) for cell in cells.values())
-        cap = max(planned, self.seed_cap or CAP * planned)
-        looks = Looks((*range(planned, cap, planned), cap))
+        looks = _looks(planned, self.seed_cap)
         for look, count in enumerate(looks.seeds):
             wanted = {name: max(count, len(cell.runs)) for name, cell in cells.items()}
             self._train([cells[name].with_seeds(wanted[name]) for name in cells])
-            verdict = self._judged(claim, looks.confidence(look), wanted)
+            runs = [
+                run
+                for run in self._collected()
+                if run.cell not in wanted or run.seed < wanted[run.cell]
+            ]
+            verdict = judge(claim, runs, expectations(self.project), looks.confidence(look))
             if not _more_seeds_may_settle(claim, verdict, count):
                 break
         return verdict
@@ -137,17 +169,6 @@ class Judging:
             with _torch_as_it_was():
                 run_cells(left, self._store)
             self._runs = None
-
-    def _judged(
-        self, claim: ClaimSpec, confidence: float, seeds: Mapping[str, int] | None
-    ) -> Verdict:
-        """From the runs of the scale that is asked for; `seeds`: how many of a cell's count."""
-        runs = [
-            run
-            for run in self._collected()
-            if seeds is None or run.cell not in seeds or run.seed < seeds[run.cell]
-        ]
-        return judge(claim, runs, expectations(self.project), confidence)
 
     def _collected(self) -> list[Run]:
         if self._runs is None:
