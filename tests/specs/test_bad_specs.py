@@ -666,8 +666,8 @@ BAD = [
         "kind: threshold",
         "kind: treshold",
         (
-            "{S}:29: unknown claim kind 'treshold'; known: cost, difference, equivalence, "
-            "ordering, ratio, threshold; did you mean 'threshold'?"
+            "{S}:29: unknown claim kind 'treshold'; known: correlation, cost, difference, "
+            "equivalence, ordering, ratio, threshold; did you mean 'threshold'?"
         ),
     ),
     (
