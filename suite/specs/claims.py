@@ -160,24 +160,24 @@ class EquivalenceMargin(_NullModel):
     name: Literal["equivalence_margin"]
 
 
-NAMED_NULLS: tuple[str, ...] = (
-    "best_of_n",
-    "equivalence_margin",
-    "plain_time",
-    "random_subspace",
-    "random_walk",
-    "snapshot_average",
-    "time_shuffled",
-)
+_NAMES: dict[str, type[_NullModel]] = {
+    "best_of_n": BestOfN,
+    "equivalence_margin": EquivalenceMargin,
+    "plain_time": PlainTime,
+    "random_subspace": RandomSubspace,
+    "random_walk": RandomWalk,
+    "snapshot_average": SnapshotAverage,
+    "time_shuffled": TimeShuffled,
+}
 
 
 def _null_tag(null: object) -> str | None:
+    """A name of the table, 'literal' for a null with numbers, None for anything else."""
     if isinstance(null, _NullModel):
-        name = getattr(null, "name", None)
-        return name if name in NAMED_NULLS else "literal"
+        return next((name for name, kind in _NAMES.items() if kind is type(null)), "literal")
     if not isinstance(null, dict):
         return None
-    if null.get("name") in NAMED_NULLS:
+    if null.get("name") in list(_NAMES):
         return str(null["name"])
     return "literal" if {"value", "source"} & set(null) else None
 
@@ -195,7 +195,7 @@ Null = Annotated[
         _null_tag,
         custom_error_type="unknown_null",
         custom_error_message="should have a name with a value and its source, or one of the names "
-        + ", ".join(NAMED_NULLS),
+        + ", ".join(_NAMES),
     ),
 ]
 
@@ -244,7 +244,9 @@ class Claim(Spec):
     @model_validator(mode="after")
     def _null_fits(self) -> Self:
         if self.null is not None and not isinstance(self.null, (*_FREE_NULLS, *self.nulls)):
-            raise ValueError(f"null {self.null.name!r} does not go with claims of this kind")
+            fitting = [name for name, null in _NAMES.items() if null in self.nulls]
+            fitting += ["random_walk", "random_subspace", "one with a value and its source"]
+            raise ValueError(f"null {self.null.name!r} does not fit; {', '.join(fitting)} would")
         return self
 
     def cells(self) -> tuple[str, ...]:

@@ -279,9 +279,9 @@ def walk_parameter_detour(snapshots: int) -> float:
 
 
 def averaged_snapshots(snapshots: int, rank: int) -> int:
-    """How many last snapshots to average for about the move that trimming a walk to `rank` makes
-    (cosine .93, PPTB notes 2.1)."""
-    return round(1.12 * snapshots / rank)
+    """How many last snapshots to average for about the move that trimming a walk to `rank` makes:
+    their cosine is .93, and less for other numbers."""
+    return round(0.56 * snapshots / rank)
 
 
 def random_subspace(subspace: int, dimensions: int) -> stats.rv_continuous:
