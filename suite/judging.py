@@ -17,6 +17,7 @@ from suite.specs.claims import ClaimSpec
 from suite.specs.loading import Project, load_project
 from suite.specs.models import SCALES, Cell, Scale
 from suite.stats.collecting import collect_runs
+from suite.stats.correction import corrected
 from suite.stats.runs import Run
 from suite.stats.sequential import Looks
 from suite.stats.verdicts import Expectations, Verdict, expectations, judge
@@ -40,10 +41,13 @@ class CellState:
 
 
 def judge_all(project: Project, runs: Sequence[Run]) -> list[Verdict]:
-    """The verdicts on all claims, study by study."""
+    """The verdicts on all claims, study by study, corrected for the number of claims of each."""
     expected = expectations(project)
-    claims = [claim for study in project.studies.values() for claim in study.claims]
-    return [_judged(claim, runs, expected) for claim in claims]
+    return [
+        verdict
+        for study in project.studies.values()
+        for verdict in corrected([_judged(claim, runs, expected) for claim in study.claims])
+    ]
 
 
 def _judged(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations) -> Verdict:
@@ -103,7 +107,7 @@ class Judging:
         cells = self._planned(claim)
         if self.train:
             self._train(list(cells.values()))
-        if not (self.until_conclusive and len(cells) == len(claim.cells())):
+        if not (self.until_conclusive and set(claim.cells()) <= set(cells)):
             return _judged(claim, self._collected(), expectations(self.project))
         planned = min(len(cell.runs) for cell in cells.values())
         looks = _looks(planned, self.seed_cap)
@@ -154,7 +158,7 @@ class Judging:
         if self.scale is None:
             return {}
         cells = {cell.id: cell for cell in self.project.cells[self.scale]}
-        return {name: cells[name] for name in claim.cells() if name in cells}
+        return {name: cells[name] for name in claim.named() if name in cells}
 
     def _train(self, cells: list[Cell]) -> None:
         """Train what is missing, each run once: one that fails is not tried again for the next."""

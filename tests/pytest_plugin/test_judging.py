@@ -11,6 +11,7 @@ import suite.judging
 from suite.judging import Judging, judge_all
 from suite.specs.claims import ClaimSpec
 from suite.specs.models import Cell, RunSpec
+from suite.stats.collecting import collect_runs
 from suite.stats.intervals import CONFIDENCE
 from suite.stats.sequential import Looks
 from suite.store.store import Store
@@ -116,7 +117,9 @@ def test_the_first_look_counts_the_first_seeds_only(trainer: Trainer, tmp_path: 
     """Seeds that an earlier session added come in at their own look: the verdict repeats."""
     first = Judging(tmp_path, train=True, until_conclusive=True)
     verdict = first.verdict(claim(first, "small-C1"))
-    assert verdict in judge_all(first.project, first._collected()), "what `suite verify` says"
+    runs = collect_runs(first.project, Store(tmp_path / "runs"), tmp_path / "evidence")
+    told = {v.claim: (v.reason, v.confidence) for v in judge_all(first.project, runs)}
+    assert told["small-C1"] == (verdict.reason, verdict.confidence), "what `suite verify` says"
     again = Judging(tmp_path, train=True, until_conclusive=True)
     assert again.verdict(claim(again, "small-C1")) == verdict
     assert len(trainer.asked) == 6

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from suite.stats import intervals
-from suite.stats.intervals import contrast
+from suite.stats.intervals import CONFIDENCE, Precision, contrast
 from suite.stats.sequential import Looks
 
 
@@ -20,7 +19,7 @@ def test_what_the_looks_spend_adds_up_to_five_percent(seeds: list[int]) -> None:
 
 
 def test_one_look_is_the_interval_without_looks() -> None:
-    assert Looks((6,)).confidence(0) == intervals.CONFIDENCE
+    assert Looks((6,)).confidence(0) == CONFIDENCE
 
 
 def test_a_first_look_spends_the_cube_of_its_share() -> None:
@@ -61,7 +60,7 @@ def test_looking_after_every_batch_keeps_the_error_rate() -> None:
 def test_the_intervals_of_looks_contain_those_of_student() -> None:
     sample = np.random.default_rng(0).lognormal(size=6)
     looks = Looks((6, 10))
-    seen = contrast([sample], [1.0], confidence=looks.confidence(0))
+    seen = contrast([sample], [1.0], precision=Precision(looks.confidence(0)))
     student = stats.ttest_1samp(sample, 0.0).confidence_interval(looks.confidence(0))
     assert seen.low <= student.low + 1e-12
     assert seen.high >= student.high - 1e-12
