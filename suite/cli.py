@@ -10,12 +10,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from suite.conformance import ConformanceError, conform
 from suite.engine.calibration import slowness
 from suite.engine.run import EngineError, run_cells
 from suite.envs.pictures import Policy, Renderer
 from suite.envs.pictures import render as draw_task
 from suite.extensions import ExtensionError
 from suite.judging import judge_all
+from suite.plugins.registry import PLUGINS
 from suite.report.page import write_report
 from suite.report.results import write_curves, write_verdicts
 from suite.specs.loading import Project, load_project
@@ -51,7 +53,7 @@ def main() -> None:
     """Entry point: errors that a user can mend are printed without a traceback."""
     try:
         app()
-    except (SpecError, StoreError, EngineError, ExtensionError) as error:
+    except (SpecError, StoreError, EngineError, ExtensionError, ConformanceError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise SystemExit(2) from None
 
@@ -286,6 +288,16 @@ def _greedy(run: str) -> Policy:
         return action
 
     return act
+
+
+@app.command(name="conform")
+def conform_(
+    plugin: Annotated[str, typer.Argument(help="kind of a plug-in, of the suite or registered")],
+) -> None:
+    """Test that a plug-in keeps the laws of grouping, resuming, looking and being off."""
+    if plugin not in PLUGINS:
+        raise typer.BadParameter(f"no plug-in {plugin}; known: {', '.join(PLUGINS)}")
+    raise typer.Exit(conform(PLUGINS[plugin]))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 from pydantic import Field
 
 from suite.plugins.protocol import Agent, Plugin, PluginSettings
@@ -14,6 +16,8 @@ class Shrink(Plugin):
     VERSION = 1
     kind = "shrink"
     Settings = ShrinkSettings
+    acting: ClassVar = {"interval": 4, "factor": 0.9}
+    neutral: ClassVar = {"interval": 4, "factor": 1.0}
 
     def __init__(self, settings: ShrinkSettings) -> None:
         super().__init__(settings)

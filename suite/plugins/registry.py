@@ -25,6 +25,8 @@ def unusable(name: str, value: Any) -> str:
         return f"its kind is {getattr(value, 'kind', None)!r}, not the entry point's name"
     if not issubclass(getattr(value, "Settings", type), PluginSettings):
         return "its Settings is no subclass of suite.plugins.protocol.PluginSettings"
+    if not hasattr(value, "acting"):
+        return "it has no `acting` settings for the conformance tests"
     return unversioned(value)
 
 
