@@ -21,6 +21,7 @@ class Halve(Plugin):
     kind = "halve"
     VERSION = 3
     Settings = PluginSettings
+    acting = {}
 
 class Inherited(Halve):
     pass
@@ -28,6 +29,11 @@ class Inherited(Halve):
 class Unset(Plugin):
     kind = "unset"
     VERSION = 1
+
+class Passive(Plugin):
+    kind = "passive"
+    VERSION = 1
+    Settings = PluginSettings
 
 text = "Halve"
 """
@@ -93,6 +99,7 @@ def test_a_registered_agent_is_known_beside_the_suites_own(install: Install) -> 
         ("other", "Halve", "its kind is 'halve', not the entry point's name"),
         ("halve", "Inherited", "its VERSION is None, not a whole number from 1 on"),
         ("unset", "Unset", "its Settings is no subclass"),
+        ("passive", "Passive", "it has no `acting` settings"),
     ],
 )
 def test_a_plug_in_that_cannot_be_used_is_refused_by_name(
