@@ -58,7 +58,7 @@ class Interval:
     at: Callable[[float], tuple[float, float]] | None = field(
         default=None, compare=False, repr=False
     )
-    """Low and high end at another confidence; None where readings are no sample."""
+    """Low and high end at another confidence; None for a reading that is no sample."""
 
     def no_surer_than(self, error: float, low: float, high: float) -> "Interval":
         """The same interval, but from `low` to `high` where its error rate is below `error`."""
@@ -69,6 +69,20 @@ class Interval:
             return (low, high) if 1 - confidence < error else ends(confidence)
 
         return replace(self, at=at)
+
+    def exponential(self) -> "Interval":
+        """The interval of a geometric mean, from that of a mean of logarithms."""
+        ends = self.at
+        assert ends is not None
+
+        def at(confidence: float) -> tuple[float, float]:
+            # Beyond this an exponential is no number; an interval that wide says nothing anyway.
+            low, high = np.exp(np.clip(ends(confidence), -700.0, 700.0))
+            return float(low), float(high)
+
+        low, high = np.exp(np.clip((self.low, self.high), -700.0, 700.0))
+        name = f"{self.method} of logarithms"
+        return Interval(math.exp(self.observed), float(low), float(high), name, at)
 
     def with_confidence(self, confidence: float) -> "Interval":
         """The interval at another confidence."""
