@@ -27,7 +27,7 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
         (cell.id, cell.scale): cell for scale in SCALES for cell in project.cells[scale]
     }
     for cell in cells.values():
-        for spec in _in_store(store, cell):
+        for spec in known_runs(store, cell):
             runs[spec.key()] = _stored(store, cell, spec)
     records, damaged = load(evidence)
     for record in records:
@@ -43,7 +43,7 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
     return sorted(runs.values(), key=lambda run: (run.cell, run.scale, run.seed, run.key))
 
 
-def _in_store(store: Store, cell: Cell) -> Iterator[RunSpec]:
+def known_runs(store: Store, cell: Cell) -> Iterator[RunSpec]:
     """The planned runs, and the seeds that follow them as far as the store has begun them."""
     yield from cell.runs
     seed = len(cell.runs)

@@ -16,6 +16,7 @@ import suite.cli
 import suite.judging
 from suite.pytest_plugin import SCALES
 from suite.specs import models
+from suite.specs.registry import AGENTS
 
 pytest_plugins = ["pytester"]
 
@@ -159,11 +160,37 @@ def test_a_failed_run_fails_its_cell_with_the_traceback(project):
     result.stdout.fnmatch_lines(["failed at smoke: seed 1 (ValueError: odd labels)", "  one line"])
 
 
-def test_a_corrupt_evidence_file_fails_its_cell_by_name(project):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(project.path)
-        assert CliRunner().invoke(suite.cli.app, ["evidence", "--scale", "smoke"]).exit_code == 0
+@pytest.fixture
+def exported(project, monkeypatch):
+    """The project with evidence in place of its runs."""
+    monkeypatch.chdir(project.path)
+    assert CliRunner().invoke(suite.cli.app, ["evidence", "--scale", "smoke"]).exit_code == 0
     shutil.rmtree(project.path / "runs")
+    return project
+
+
+def test_evidence_is_enough_also_for_seeds_beyond_the_plan(project, monkeypatch):
+    run(project, "tasks", "--seeds", "5", "--train", "-k", "none")
+    monkeypatch.chdir(project.path)
+    assert CliRunner().invoke(suite.cli.app, ["evidence", "--scale", "smoke"]).exit_code == 0
+    shutil.rmtree(project.path / "runs")
+    assert outcomes(run(project, "tasks")) == OUTCOMES
+    seeds = outcomes(run(project, "tasks", "-k", "none", "--seeds", "5"))
+    assert seeds == {"labels--mlp--none": "passed"}
+
+
+def test_runs_of_an_older_behaviour_are_stale_and_do_not_count(exported, monkeypatch):
+    monkeypatch.setattr(AGENTS["classifier"], "VERSION", 99)
+    found = run(exported, "tasks")
+    assert set(outcomes(found).values()) == {"skipped"}
+    told = reasons(found)
+    stale = "agent/classifier is version 99 now, the run had 1"
+    assert f"seed 0 is stale ({stale})" in told["labels--mlp--none"]
+    assert f"3 stale runs not counted ({stale})" in told["small-C1"]
+
+
+def test_a_corrupt_evidence_file_fails_its_cell_by_name(exported):
+    project = exported
     assert outcomes(run(project, "tasks")) == OUTCOMES
     file = next((project.path / "reports/evidence/labels--mlp--same").glob("smoke-2-*"))
     file.write_bytes(file.read_bytes()[:-100])
