@@ -1,7 +1,6 @@
 """Agents and plug-ins of other packages, found by entry point."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -12,34 +11,46 @@ class ExtensionError(Exception):
     """What another package registers cannot be used; the message names it and says what to do."""
 
 
-class Extended(Mapping[str, Value]):
+class Extended(MutableMapping[str, Value]):
     """The suite's own values by name, and those that installed packages register in a group.
 
     `unusable` says what is wrong with a registered object under its name; "" when nothing is.
-    Entry points are imported at the first look-up, so that their modules can import the suite's.
-    Look-ups raise ExtensionError for an entry point that fails to import or is refused, and for a
-    name that is taken.
+    Entry points are imported at the first look-up of a name that is not the suite's, so that their
+    modules can import the suite's. Look-ups raise ExtensionError for an entry point that fails to
+    import or is refused, and for a name that is taken.
     """
 
     def __init__(
         self, own: Mapping[str, Value], group: str, unusable: Callable[[str, Any], str]
     ) -> None:
-        self._own = own
+        self._known = dict(own)
         self._group = group
         self._unusable = unusable
+        self._complete = False
 
     def __getitem__(self, name: str) -> Value:
-        return self._own[name] if name in self._own else self._all[name]
+        if name not in self._known:
+            self._read_entry_points()
+        return self._known[name]
+
+    def __setitem__(self, name: str, value: Value) -> None:
+        self._known[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all)
+        self._read_entry_points()
+        return iter(self._known)
 
     def __len__(self) -> int:
-        return len(self._all)
+        self._read_entry_points()
+        return len(self._known)
 
-    @cached_property
-    def _all(self) -> dict[str, Value]:
-        found = dict(self._own)
+    def _read_entry_points(self) -> None:
+        if self._complete:
+            return
+        found = dict(self._known)
         owners = dict.fromkeys(found, "the suite")
         points = entry_points(group=self._group)
         for point in sorted(points, key=lambda point: (point.name, point.value)):
@@ -50,7 +61,7 @@ class Extended(Mapping[str, Value]):
                 )
             found[point.name] = self._loaded(point)
             owners[point.name] = _told(point)
-        return found
+        self._known, self._complete = found, True
 
     def _loaded(self, point: EntryPoint) -> Value:
         try:

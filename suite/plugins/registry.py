@@ -5,7 +5,7 @@ Other packages register theirs by entry points of the group `rl_claims.plugins`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 from suite.extensions import Extended, unversioned
@@ -30,7 +30,7 @@ def unusable(name: str, value: Any) -> str:
     return unversioned(value)
 
 
-PLUGINS: Mapping[str, type[Plugin]] = Extended(
+PLUGINS: MutableMapping[str, type[Plugin]] = Extended(
     {plugin.kind: plugin for plugin in OWN}, "rl_claims.plugins", unusable
 )
 

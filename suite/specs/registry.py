@@ -3,7 +3,7 @@
 Other packages register agents by entry points of the group `rl_claims.agents`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -51,7 +51,7 @@ def unusable(name: str, value: Any) -> str:
     return unversioned(value)
 
 
-AGENTS: Mapping[str, AgentClass] = Extended(
+AGENTS: MutableMapping[str, AgentClass] = Extended(
     {
         "td3": TD3,
         "sac": SAC,
