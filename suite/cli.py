@@ -26,7 +26,7 @@ from suite.specs.pipeline import read_cell, smoke_cells, write_plan
 from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.planning import plan as plan_cells
 from suite.specs.source import SpecError
-from suite.stats.collecting import collect_runs, known_runs
+from suite.stats.collecting import begun_runs, collect_runs
 from suite.stats.verdicts import Verdict
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
@@ -223,7 +223,7 @@ def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
     written = [
         export(store, one.key(), EVIDENCE)
         for cell in _chosen(_project(), scale, cells)
-        for one in known_runs(store, cell)
+        for one in begun_runs(store, cell)
         if store.state(one.key()).complete
     ]
     console.print(f"{len(written)} runs of scale {scale} are in {EVIDENCE}")

@@ -27,11 +27,11 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
         (cell.id, cell.scale): cell for scale in SCALES for cell in project.cells[scale]
     }
     for cell in cells.values():
-        for spec in known_runs(store, cell):
+        for spec in begun_runs(store, cell):
             runs[spec.key()] = _stored(store, cell, spec)
     records, damaged = load(evidence)
     for record in records:
-        run = Run.of(record, stale=_staleness(record, cells))
+        run = Run.of(record, stale=staleness(record, cells))
         if record.key not in runs or runs[record.key].state not in ("done", "diverged"):
             runs[record.key] = run
     for file in damaged:
@@ -43,7 +43,7 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
     return sorted(runs.values(), key=lambda run: (run.cell, run.scale, run.seed, run.key))
 
 
-def known_runs(store: Store, cell: Cell) -> Iterator[RunSpec]:
+def begun_runs(store: Store, cell: Cell) -> Iterator[RunSpec]:
     """The planned runs, and the seeds that follow them as far as the store has begun them."""
     yield from cell.runs
     seed = len(cell.runs)
@@ -80,7 +80,8 @@ def _companions(run: Run, cells: Cells) -> Iterator[RunSpec]:
         yield from (cell.run(seed) for seed in run.provenance.get("companions", ()))
 
 
-def _staleness(record: Record, cells: Cells) -> str:
+def staleness(record: Record, cells: Cells) -> str:
+    """Why the present cells, by id and scale, would not give a record's key; "" when they do."""
     cell = cells.get((record.cell, record.scale))
     if cell is None:
         return f"no study has {record.cell} at scale {record.scale}"

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,14 @@ class Record:
     def state(self) -> str:
         """`done` or `diverged`."""
         return str(self.record["state"])
+
+
+class EvidenceError(StoreError):
+    """An evidence file that cannot be used; `wrong` says why."""
+
+    def __init__(self, path: Path, wrong: str) -> None:
+        self.wrong = wrong
+        super().__init__(f"evidence {path} {wrong}. Restore it from version control or delete it.")
 
 
 @dataclass(frozen=True)
@@ -123,31 +131,34 @@ def load(root: Path) -> tuple[list[Record], list[Damaged]]:
                 " with `suite evidence`; move other files out of this folder."
             )
         try:
-            records.append(_read(path, root))
-        except ValueError as error:
-            reason = f"evidence {path.relative_to(root)} {error}; restore or delete it"
+            found = read(path)
+            belongs = path_of(found.record, root)
+            if belongs != path:
+                raise EvidenceError(path, f"holds what belongs to {belongs.relative_to(root)}")
+        except EvidenceError as error:
+            where = path.relative_to(root)
+            reason = f"evidence {where} {error.wrong}; restore or delete it"
             scale = SCALES[SCALES.index(name["scale"])]
             damaged.append(Damaged(path.parent.name, scale, int(name["seed"]), name["key"], reason))
+        else:
+            records.append(replace(found, source=str(path.relative_to(root))))
     return records, damaged
 
 
-def _read(path: Path, root: Path) -> Record:
-    """Raises ValueError that says what is wrong with the file."""
+def read(path: Path) -> Record:
+    """The evidence of one run, wherever the file lies. Raises EvidenceError."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror})") from error
+        raise EvidenceError(path, f"cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"is no JSON ({error})") from error
+        raise EvidenceError(path, f"is no JSON ({error})") from error
     if not isinstance(document, dict) or document.keys() != {"provenance", "record", "sha256"}:
-        raise ValueError("is no evidence of a run")
+        raise EvidenceError(path, "is no evidence of a run")
     content = {"provenance": document["provenance"], "record": document["record"]}
     if document["sha256"] != _digest(content):
-        raise ValueError("was changed after it was written")
-    belongs = path_of(content["record"], root)
-    if belongs != path:
-        raise ValueError(f"holds what belongs to {belongs.relative_to(root)}")
-    return Record(content["record"], content["provenance"], str(path.relative_to(root)))
+        raise EvidenceError(path, "was changed after it was written")
+    return Record(content["record"], content["provenance"], str(path))
 
 
 def outdated(record: Record, present: Mapping[str, int]) -> list[str]:
