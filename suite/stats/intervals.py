@@ -168,13 +168,22 @@ def trimmed(
     count = len(sides[0])
 
     def statistic(*drawn: Sample, axis: int = -1) -> Any:
-        first = stats.trim_mean(np.concatenate(drawn[:count], axis=axis), TRIM, axis=axis)
+        first = _middle(np.concatenate(drawn[:count], axis=axis), axis)
         if less is None:
             return first
-        return first - stats.trim_mean(np.concatenate(drawn[count:], axis=axis), TRIM, axis=axis)
+        return first - _middle(np.concatenate(drawn[count:], axis=axis), axis)
 
     parts = [_trimmed_part(np.concatenate(side)) for side in sides]
     return from_parts([x for side in sides for x in side], statistic, parts, precision)
+
+
+def _middle(values: Sample, axis: int) -> Any:
+    """Mean along an axis without the lowest and highest quarter; scipy's trim_mean takes twenty
+    times as long for small arrays."""
+    moved = np.moveaxis(values, axis, -1)
+    count = moved.shape[-1]
+    cut = int(TRIM * count)
+    return np.partition(moved, (cut, count - cut - 1), axis=-1)[..., cut : count - cut].mean(-1)
 
 
 def mean_ratio(
