@@ -66,6 +66,11 @@ def peer(run: RunSpec, algorithm: str, seed: int) -> Advance:
             return self.left > 0
 
     def advance(steps: int) -> None:
+        if algorithm == "ppo":
+            # Ends by itself after whole rollouts; stopped by a callback it would leave out the
+            # update phase.
+            agent.learn(total_timesteps=steps, reset_num_timesteps=False)
+            return
         stop = StopAfter()
         stop.left = steps
         # A horizon that is never reached keeps the schedules as in a long run.
