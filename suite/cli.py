@@ -23,6 +23,7 @@ from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.planning import plan as plan_cells
 from suite.specs.source import SpecError
 from suite.stats.collecting import collect_runs
+from suite.stats.correction import corrected
 from suite.stats.verdicts import Verdict, expectations, judge
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
@@ -228,8 +229,12 @@ def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
 def _verdicts(project: Project) -> tuple[list[Any], list[Verdict]]:
     runs = collect_runs(project, Store(RUNS), EVIDENCE)
     expected = expectations(project)
-    claims = [claim for study in project.studies.values() for claim in study.claims]
-    return runs, [judge(claim, runs, expected) for claim in claims]
+    verdicts = [
+        verdict
+        for study in project.studies.values()
+        for verdict in corrected([judge(claim, runs, expected) for claim in study.claims])
+    ]
+    return runs, verdicts
 
 
 @app.command()

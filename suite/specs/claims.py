@@ -4,14 +4,19 @@ The kinds of claim are told apart by `kind`; the rule that judges each kind is i
 `suite.stats.verdicts`. A claim names cells by id (`task--agent--plugins`).
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from suite.specs.models import Scale, Spec
 
 CellId = Annotated[str, Field(pattern=r"^[^\s/]+--[^\s/]+--[^\s/]+$", description="a cell's id")]
 CellIds = Annotated[tuple[CellId, ...], Field(min_length=1)]
+
+
+SeriesName = Annotated[
+    str, Field(min_length=1, description="series name, e.g. 'weight_norm/q/hidden1'")
+]
 
 
 class SeriesFigure(Spec):
@@ -21,7 +26,7 @@ class SeriesFigure(Spec):
     `*` the mean over all series with that beginning is taken.
     """
 
-    series: str = Field(min_length=1, description="series name, e.g. 'weight_norm/q/hidden1'")
+    series: SeriesName
     take: Literal["first", "last", "max", "mean", "growth", "largest_growth"]
 
 
@@ -52,15 +57,147 @@ Figure = NamedFigure | SeriesFigure
 Clock = SecondsShare | SecondsPerCall
 
 
-class Null(Spec):
-    """What would be seen without the effect: a named null model's value and where it is from."""
+class _NullModel(Spec):
+    """What nulls of all names have."""
+
+    must_be_beaten: bool = Field(
+        default=False,
+        description="supported only if the observed value lies beyond the null's 95 % range, or "
+        "beyond its value where it has no range",
+    )
+
+
+class LiteralNull(_NullModel):
+    """What would be seen without the effect, as numbers with their source."""
 
     name: str = Field(min_length=1)
     value: float
+    low: float | None = None
+    high: float | None = None
     source: str = Field(min_length=1)
-    must_be_beaten: bool = Field(
-        default=False, description="supported only if the observed value lies beyond the null"
-    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        ends = [end for end in (self.low, self.value, self.high) if end is not None]
+        if ends != sorted(ends):
+            raise ValueError(f"low, value and high are {ends}, not in this order")
+        return self
+
+
+class BestOfN(_NullModel):
+    """The best of n settings without any effect, drawn from the control's seeds, against a fresh
+    draw of the control (PPTB notes 3.5)."""
+
+    name: Literal["best_of_n"]
+    n: int = Field(ge=2, le=1000, description="settings that were tried")
+
+
+class SnapshotAverage(_NullModel):
+    """Cells that load the mean of the last snapshots, in the place of the treatment."""
+
+    name: Literal["snapshot_average"]
+    cells: CellIds
+
+
+class RandomWalk(_NullModel):
+    """A path of equal, independent steps in a space of many more dimensions than snapshots, with
+    an offset of the start and a drift in units of its displacement (PPTB notes 2.1)."""
+
+    name: Literal["random_walk"]
+    quantity: Literal[
+        "singular_value_ratio",
+        "information",
+        "dimensionality",
+        "sign_changes",
+        "coordinate_detour",
+        "coordinate_monotonicity",
+        "parameter_detour",
+    ]
+    snapshots: int = Field(ge=3, le=2000)
+    component: int = Field(default=1, ge=1, description="singular value or coordinate, from 1")
+    share: float = Field(default=0.99, gt=0.0, le=1.0, description="of `dimensionality`: beta")
+    offset: float = Field(default=0.0, ge=0.0)
+    drift: float = Field(default=0.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.component > self.snapshots:
+            raise ValueError(f"component {self.component} of {self.snapshots} snapshots")
+        if self.quantity == "parameter_detour" and (self.offset or self.drift):
+            raise ValueError("offset and drift do not go with quantity parameter_detour")
+        return self
+
+
+class RandomSubspace(_NullModel):
+    """Squared length of a unit vector's part in a random subspace: Beta(k/2, (n-k)/2)."""
+
+    name: Literal["random_subspace"]
+    subspace: int = Field(ge=1, description="its dimensions, k")
+    dimensions: int = Field(ge=2, description="of the whole space, n")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.subspace >= self.dimensions:
+            raise ValueError(f"subspace {self.subspace} of {self.dimensions} dimensions: too large")
+        return self
+
+
+class TimeShuffled(_NullModel):
+    """The correlation of two series when one is shuffled in time."""
+
+    name: Literal["time_shuffled"]
+
+
+class PlainTime(_NullModel):
+    """The correlation of the second series with time itself."""
+
+    name: Literal["plain_time"]
+
+
+class EquivalenceMargin(_NullModel):
+    """The margin of an equivalence claim, from which on treatment and control would differ."""
+
+    name: Literal["equivalence_margin"]
+
+
+_NAMES: dict[str, type[_NullModel]] = {
+    "best_of_n": BestOfN,
+    "equivalence_margin": EquivalenceMargin,
+    "plain_time": PlainTime,
+    "random_subspace": RandomSubspace,
+    "random_walk": RandomWalk,
+    "snapshot_average": SnapshotAverage,
+    "time_shuffled": TimeShuffled,
+}
+
+
+def _null_tag(null: object) -> str | None:
+    """A name of the table, 'literal' for a null with numbers, None for anything else."""
+    if isinstance(null, _NullModel):
+        return next((name for name, kind in _NAMES.items() if kind is type(null)), "literal")
+    if not isinstance(null, dict):
+        return None
+    if null.get("name") in list(_NAMES):
+        return str(null["name"])
+    return "literal" if {"value", "source"} & set(null) else None
+
+
+Null = Annotated[
+    Annotated[LiteralNull, Tag("literal")]
+    | Annotated[BestOfN, Tag("best_of_n")]
+    | Annotated[EquivalenceMargin, Tag("equivalence_margin")]
+    | Annotated[PlainTime, Tag("plain_time")]
+    | Annotated[RandomSubspace, Tag("random_subspace")]
+    | Annotated[RandomWalk, Tag("random_walk")]
+    | Annotated[SnapshotAverage, Tag("snapshot_average")]
+    | Annotated[TimeShuffled, Tag("time_shuffled")],
+    Discriminator(
+        _null_tag,
+        custom_error_type="unknown_null",
+        custom_error_message="should have a name with a value and its source, or one of the names "
+        + ", ".join(_NAMES),
+    ),
+]
 
 
 class Precondition(Spec):
@@ -79,8 +216,14 @@ class Precondition(Spec):
         return self
 
 
+_FREE_NULLS = (LiteralNull, RandomWalk, RandomSubspace)
+
+
 class Claim(Spec):
     """What claims of all kinds have."""
+
+    nulls: ClassVar[tuple[type[_NullModel], ...]] = ()
+    """Nulls that are computed from runs and fit the kind."""
 
     id: str = Field(pattern=r"^[a-z]+-C[0-9]+(-[a-z0-9]+)*$", description="e.g. 'pptb-C10-score'")
     source: str = Field(min_length=1, description="where the paper says it")
@@ -98,10 +241,23 @@ class Claim(Spec):
         "None: a diverged seed leaves the claim unsettled",
     )
 
+    @model_validator(mode="after")
+    def _null_fits(self) -> Self:
+        if self.null is not None and not isinstance(self.null, (*_FREE_NULLS, *self.nulls)):
+            fitting = [name for name, null in _NAMES.items() if null in self.nulls]
+            fitting += ["random_walk", "random_subspace", "one with a value and its source"]
+            raise ValueError(f"null {self.null.name!r} does not fit; {', '.join(fitting)} would")
+        return self
+
     def cells(self) -> tuple[str, ...]:
-        """Ids of all cells that the claim names, without repeats, in order of appearance."""
+        """Ids of all cells that the claim needs, without repeats, in order of appearance."""
         named = [*self.compared(), *(c for p in self.preconditions for c in p.where)]
         return tuple(dict.fromkeys(named))
+
+    def named(self) -> tuple[str, ...]:
+        """Ids of all cells that the claim or its null names, without repeats."""
+        null = self.null.cells if isinstance(self.null, SnapshotAverage) else ()
+        return tuple(dict.fromkeys((*self.cells(), *null)))
 
     def compared(self) -> tuple[str, ...]:
         """Ids of the cells whose figures the claim compares."""
@@ -119,6 +275,13 @@ def _aligned(treatment: tuple[str, ...], control: tuple[str, ...]) -> None:
             raise ValueError(f"{left!r} and {right!r} are of different tasks")
 
 
+def _null_aligned(treatment: tuple[str, ...], null: Null | None) -> None:
+    if isinstance(null, SnapshotAverage):
+        tasks = [[cell.split("--")[0] for cell in cells] for cells in (treatment, null.cells)]
+        if tasks[0] != tasks[1]:
+            raise ValueError("null: one cell for each treatment, in the same order of tasks")
+
+
 class DifferenceClaim(Claim):
     """Treatment minus control lies beyond a margin, over tasks.
 
@@ -126,6 +289,7 @@ class DifferenceClaim(Claim):
     play, (x - random) / (reference - random) (PPTB paper, aggregates; human-normalised scores).
     """
 
+    nulls = (BestOfN, SnapshotAverage)
     kind: Literal["difference"]
     figure: Figure
     treatment: CellIds
@@ -152,6 +316,9 @@ class DifferenceClaim(Claim):
             )
             if wrong:
                 raise ValueError(f"falsifier {self.falsifier} lies on the supported side")
+        if isinstance(self.null, BestOfN) and self.aggregate == "iqm":
+            raise ValueError("null 'best_of_n' is computed for aggregate mean only")
+        _null_aligned(self.treatment, self.null)
         return self
 
     def compared(self) -> tuple[str, ...]:
@@ -165,6 +332,7 @@ class RatioClaim(Claim):
     aggregates of Tables 1 and 2).
     """
 
+    nulls = (BestOfN, SnapshotAverage)
     kind: Literal["ratio"]
     figure: Figure
     treatment: CellIds
@@ -177,6 +345,7 @@ class RatioClaim(Claim):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _aligned(self.treatment, self.control)
+        _null_aligned(self.treatment, self.null)
         return self
 
     def compared(self) -> tuple[str, ...]:
@@ -221,6 +390,7 @@ class GapMargin(Spec):
 class EquivalenceClaim(Claim):
     """Treatment and control differ by less than a margin, in every pair."""
 
+    nulls = (EquivalenceMargin,)
     kind: Literal["equivalence"]
     figure: Figure
     treatment: CellIds
@@ -231,11 +401,48 @@ class EquivalenceClaim(Claim):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _aligned(self.treatment, self.control)
+        if self.null is not None and self.null.must_be_beaten:
+            raise ValueError("null: must_be_beaten has no meaning for an equivalence")
         return self
 
     def compared(self) -> tuple[str, ...]:
         gap = (self.margin.upper, self.margin.lower) if isinstance(self.margin, GapMargin) else ()
         return self.treatment + self.control + gap
+
+
+class SeriesPair(Spec):
+    """Two series of a run, correlated over their common steps: one coefficient a seed."""
+
+    series: tuple[SeriesName, SeriesName]
+
+
+class FigurePair(Spec):
+    """Two figures of a run, correlated over the runs of all measured cells together."""
+
+    figures: tuple[Figure, Figure]
+
+
+class CorrelationClaim(Claim):
+    """The correlation of two series, or of two figures, lies above (or below) a bound."""
+
+    nulls = (TimeShuffled, PlainTime)
+    kind: Literal["correlation"]
+    pair: SeriesPair | FigurePair
+    method: Literal["pearson", "spearman"]
+    measured: CellIds
+    direction: Literal["above", "below"]
+    bound: float = Field(default=0.0, gt=-1.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.diverged_as is not None:
+            raise ValueError("diverged_as has no meaning for a correlation")
+        if isinstance(self.null, TimeShuffled | PlainTime) and isinstance(self.pair, FigurePair):
+            raise ValueError(f"null {self.null.name!r} needs a pair of series")
+        return self
+
+    def compared(self) -> tuple[str, ...]:
+        return self.measured
 
 
 class CostClaim(Claim):
@@ -251,6 +458,12 @@ class CostClaim(Claim):
 
 
 ClaimSpec = Annotated[
-    DifferenceClaim | RatioClaim | OrderingClaim | ThresholdClaim | EquivalenceClaim | CostClaim,
+    DifferenceClaim
+    | RatioClaim
+    | OrderingClaim
+    | ThresholdClaim
+    | EquivalenceClaim
+    | CorrelationClaim
+    | CostClaim,
     Field(discriminator="kind"),
 ]

@@ -136,7 +136,7 @@ def _claims(
                     "each id once",
                     "rename one of them",
                 )
-            for cell in claim.cells() if complete else ():
+            for cell in claim.named() if complete else ():
                 if cell not in ids:
                     checker.wrong(
                         next(find(node, cell), node),

@@ -6,15 +6,17 @@ contradicts when the interval lies wholly beyond the falsifier.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from functools import partial
+from typing import Literal, assert_never
 
 import numpy as np
 
 from suite.specs.claims import (
     Claim,
     ClaimSpec,
+    CorrelationClaim,
     CostClaim,
     DifferenceClaim,
     EquivalenceClaim,
@@ -24,24 +26,23 @@ from suite.specs.claims import (
     RatioClaim,
     SecondsShare,
     SeriesFigure,
+    SeriesPair,
     ThresholdClaim,
 )
+from suite.stats.columns import Columns, UnsettledError, coefficient
 from suite.stats.intervals import (
+    USUAL,
     Interval,
     NoIntervalError,
+    Precision,
     Sample,
     contrast,
+    correlation,
     iqm_difference,
+    mean_coefficient,
     mean_difference,
     mean_ratio,
 )
-from suite.stats.runs import Run, figure_values, seconds
-
-RunsByCell = Mapping[str, Sequence[Run]]
-
-
-class UnsettledError(ValueError):
-    """The claim can't be compared with these runs; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -70,66 +71,92 @@ class Bounds:
         half = max((seen.high - seen.low) / 2, 1e-300)
         return min(seen.low - self.above, self.below - seen.high) / half
 
-    def seeds_factor(self) -> float | None:
-        """Factor on the seeds at which the interval would clear its bound at the observed value,
-        its width falling with the root of the seeds; None on the wrong side of the bound."""
-        seen = self.interval
-        rooms = (seen.observed - self.above, self.below - seen.observed)
-        if min(rooms) <= 0:
+    def p_value(self) -> float | None:
+        """The least error rate of the two-sided interval at which it supports, not below 1e-12; 1
+        where none does. None for an interval of readings that are no sample."""
+        ends = self.interval.at
+        if ends is None:
             return None
-        reaches = (seen.observed - seen.low, seen.high - seen.observed)
-        return max((reach / room) ** 2 for reach, room in zip(reaches, rooms, strict=True))
+
+        def supported(logarithm: float) -> bool:
+            low, high = ends(1 - 10**logarithm)
+            return low > self.above and high < self.below
+
+        least, most = -12.0, 0.0
+        if supported(least):
+            return 10**least
+        for _ in range(30):
+            middle = (least + most) / 2
+            least, most = (least, middle) if supported(middle) else (middle, most)
+        return float(10**most)
 
 
-def compare(claim: ClaimSpec, runs: RunsByCell) -> list[Bounds]:
-    """The comparisons of a claim; `runs` has the usable runs of its cells, sorted by seed.
+def decide(
+    bounds: Sequence[Bounds], *, beaten: bool = True
+) -> Literal["supported", "contradicted", "inconclusive"]:
+    """Contradicted when one comparison contradicts; supported when all support and a null that
+    must be beaten is `beaten`."""
+    if any(bound.contradicts for bound in bounds):
+        return "contradicted"
+    return "supported" if beaten and all(bound.supports for bound in bounds) else "inconclusive"
 
-    Raises UnsettledError, NoFigureError or NoIntervalError when there is no comparison.
+
+def deciding(bounds: Sequence[Bounds]) -> Bounds:
+    """The first comparison that contradicts, else the one nearest to its bound."""
+    return next((b for b in bounds if b.contradicts), min(bounds, key=Bounds.slack))
+
+
+def compare(claim: ClaimSpec, columns: Columns, precision: Precision = USUAL) -> list[Bounds]:
+    """The comparisons of a claim from what it reads of its cells.
+
+    Raises UnsettledError or NoIntervalError when there is no comparison.
     """
     match claim:
         case DifferenceClaim():
-            return [_difference(claim, runs)]
+            return [_difference(claim, columns, precision)]
         case RatioClaim():
-            return [_ratio(claim, runs)]
+            return [_ratio(claim, columns, precision)]
         case OrderingClaim():
-            return _ordering(claim, runs)
+            return _ordering(claim, columns, precision)
         case ThresholdClaim():
-            return _threshold(claim, runs)
+            return _threshold(claim, columns, precision)
         case EquivalenceClaim():
-            return _equivalence(claim, runs)
+            return _equivalence(claim, columns, precision)
+        case CorrelationClaim():
+            return _correlation(claim, columns, precision)
         case CostClaim():
-            return _cost(claim, runs)
+            return _cost(claim, columns)
         case _:
             assert_never(claim)
 
 
-def _difference(claim: DifferenceClaim, runs: RunsByCell) -> Bounds:
+def _difference(claim: DifferenceClaim, columns: Columns, precision: Precision) -> Bounds:
     """Supported beyond the margin, contradicted beyond the falsifier (by default the margin).
 
-    Mean over tasks of the difference of means, or IQM over tasks and seeds. Paired claims
-    compare the seeds that both sides have. The units of a reference are taken as known.
+    Mean over tasks of the difference of means, or IQM over tasks and seeds. The units of a
+    reference are taken as known.
     """
-    upper, lower = _sides(claim, runs, claim.treatment, claim.control)
+    upper, lower = _sides(columns, claim.treatment, claim.control)
     if claim.reference:
-        units = [_unit(claim, runs, cell) for cell in claim.reference]
+        units = [unit(columns, cell) for cell in claim.reference]
         upper = [x / unit for x, unit in zip(upper, units, strict=True)]
         lower = [x / unit for x, unit in zip(lower, units, strict=True)]
     aggregate = mean_difference if claim.aggregate == "mean" else iqm_difference
-    interval = aggregate(upper, lower, paired=claim.paired)
+    interval = aggregate(upper, lower, paired=claim.paired, precision=precision)
     falsifier = claim.margin if claim.falsifier is None else claim.falsifier
     return _one_sided("", interval, claim.direction == "greater", claim.margin, falsifier)
 
 
-def _ratio(claim: RatioClaim, runs: RunsByCell) -> Bounds:
+def _ratio(claim: RatioClaim, columns: Columns, precision: Precision) -> Bounds:
     """Supported when the mean over tasks of treatment over control lies beyond the bound,
     contradicted when it lies beyond it on the other side."""
-    upper, lower = _sides(claim, runs, claim.treatment, claim.control)
+    upper, lower = _sides(columns, claim.treatment, claim.control)
     if claim.baseline == "random":
-        offsets = [_random_return(runs, cell) for cell in claim.control]
+        offsets = [random_return(columns, cell) for cell in claim.control]
         upper = [x - offset for x, offset in zip(upper, offsets, strict=True)]
         lower = [x - offset for x, offset in zip(lower, offsets, strict=True)]
     try:
-        interval = mean_ratio(upper, lower, paired=claim.paired)
+        interval = mean_ratio(upper, lower, paired=claim.paired, precision=precision)
     except NoIntervalError as error:
         if claim.baseline == "random":
             raise NoIntervalError(f"{error} (returns are those above random play)") from error
@@ -137,26 +164,26 @@ def _ratio(claim: RatioClaim, runs: RunsByCell) -> Bounds:
     return _one_sided("", interval, claim.direction == "greater", claim.bound, claim.bound)
 
 
-def _ordering(claim: OrderingClaim, runs: RunsByCell) -> list[Bounds]:
+def _ordering(claim: OrderingClaim, columns: Columns, precision: Precision) -> list[Bounds]:
     """Supported when every step between neighbours is larger than the margin in the claimed
     direction; contradicted when one goes clearly the other way."""
     bounds = []
     for first, second in zip(claim.levels, claim.levels[1:], strict=False):
         pair = (first, second) if claim.direction == "decreasing" else (second, first)
-        upper, lower = _sides(claim, runs, pair[:1], pair[1:])
-        interval = mean_difference(upper, lower, paired=claim.paired)
+        upper, lower = _sides(columns, pair[:1], pair[1:])
+        interval = mean_difference(upper, lower, paired=claim.paired, precision=precision)
         label = _less(claim, *pair)
         bounds.append(_one_sided(label, interval, True, claim.margin, 0.0))
     return bounds
 
 
-def _threshold(claim: ThresholdClaim, runs: RunsByCell) -> list[Bounds]:
+def _threshold(claim: ThresholdClaim, columns: Columns, precision: Precision) -> list[Bounds]:
     """Supported when the mean of every measured cell lies beyond the bound, contradicted when one
     lies beyond it on the other side."""
     return [
         _one_sided(
             cell,
-            contrast([values_of(claim, runs[cell])], [1.0]),
+            contrast([columns[cell].values], [1.0], precision=precision),
             claim.direction == "above",
             claim.bound,
             claim.bound,
@@ -165,16 +192,16 @@ def _threshold(claim: ThresholdClaim, runs: RunsByCell) -> list[Bounds]:
     ]
 
 
-def _equivalence(claim: EquivalenceClaim, runs: RunsByCell) -> list[Bounds]:
+def _equivalence(claim: EquivalenceClaim, columns: Columns, precision: Precision) -> list[Bounds]:
     """Two one-sided comparisons a pair: supported when every interval lies inside the margins,
     contradicted when one lies wholly outside."""
     bounds = []
     for treatment, control in zip(claim.treatment, claim.control, strict=True):
         if isinstance(claim.margin, GapMargin):
-            bounds += _within_gap(claim, claim.margin, runs, treatment, control)
+            bounds += _within_gap(claim, claim.margin, columns, (treatment, control), precision)
             continue
-        upper, lower = _sides(claim, runs, (treatment,), (control,))
-        interval = mean_difference(upper, lower, paired=claim.paired)
+        upper, lower = _sides(columns, (treatment,), (control,))
+        interval = mean_difference(upper, lower, paired=claim.paired, precision=precision)
         label = _less(claim, treatment, control)
         margin = claim.margin
         bounds.append(Bounds(label, interval, -margin, margin, -margin, margin))
@@ -182,12 +209,16 @@ def _equivalence(claim: EquivalenceClaim, runs: RunsByCell) -> list[Bounds]:
 
 
 def _within_gap(
-    claim: EquivalenceClaim, gap: GapMargin, runs: RunsByCell, treatment: str, control: str
+    claim: EquivalenceClaim,
+    gap: GapMargin,
+    columns: Columns,
+    pair: tuple[str, str],
+    precision: Precision,
 ) -> list[Bounds]:
     """The margin is a contrast of the same runs, so that its own uncertainty counts: the
     difference, either way, less the fraction of the gap lies below zero."""
     bounds = []
-    for first, second in ((treatment, control), (control, treatment)):
+    for first, second in (pair, pair[::-1]):
         weights: dict[str, float] = {}
         for cell, weight in (
             (first, 1.0),
@@ -196,30 +227,45 @@ def _within_gap(
             (gap.lower, gap.fraction),
         ):
             weights[cell] = weights.get(cell, 0.0) + weight
-        sides = list(weights)
+        samples = [columns[cell].values for cell in weights]
+        factors = list(weights.values())
         if claim.paired:
-            columns = [
-                weights[cell] * values_of(claim, rows)
-                for cell, rows in zip(sides, _with_common_seeds(runs, sides), strict=True)
-            ]
-            interval = contrast([np.sum(columns, axis=0)], [1.0])
-        else:
-            samples = [values_of(claim, runs[cell]) for cell in sides]
-            interval = contrast(samples, [weights[cell] for cell in sides])
+            total = np.sum([w * x for w, x in zip(factors, samples, strict=True)], axis=0)
+            samples, factors = [total], [1.0]
+        interval = contrast(samples, factors, precision=precision)
         label = f"{_less(claim, first, second)}, less {gap.fraction:g} of the gap"
         bounds.append(_one_sided(label, interval, False, 0.0, 0.0))
     return bounds
 
 
-def _cost(claim: CostClaim, runs: RunsByCell) -> list[Bounds]:
+def _correlation(claim: CorrelationClaim, columns: Columns, precision: Precision) -> list[Bounds]:
+    """Supported when the correlation lies beyond the bound, contradicted when it lies beyond it on
+    the other side. Of two series: the mean over seeds, in every cell. Of two figures: over the
+    runs of all cells together."""
+    greater = claim.direction == "above"
+    if isinstance(claim.pair, SeriesPair):
+        found = {
+            cell: mean_coefficient(columns[cell].values, precision=precision)
+            for cell in claim.measured
+        }
+    else:
+        rows = np.concatenate([columns[cell].values for cell in claim.measured])
+        found = {"": correlation(rows, partial(coefficient, claim.method), precision=precision)}
+    return [
+        _one_sided(label, interval, greater, claim.bound, claim.bound)
+        for label, interval in found.items()
+    ]
+
+
+def _cost(claim: CostClaim, columns: Columns) -> list[Bounds]:
     """Supported when every reading lies below the bound, contradicted when every reading of a cell
     lies above it. Seeds that train together share one clock and are no independent sample, so the
     interval is the range of readings."""
     bounds = []
     for cell in claim.measured:
-        readings = [seconds(run, claim.clock) for run in runs[cell]]
-        mean = sum(readings) / len(readings)
-        interval = Interval(mean, min(readings), max(readings), "range of readings")
+        readings = columns[cell].values
+        ends = float(readings.min()), float(readings.max())
+        interval = Interval(float(readings.mean()), *ends, "range of readings")
         bounds.append(_one_sided(cell, interval, False, claim.bound, claim.bound))
     return bounds
 
@@ -230,25 +276,6 @@ def _one_sided(
     if greater:
         return Bounds(label, interval, above=bound, contradicted_below=falsifier)
     return Bounds(label, interval, below=bound, contradicted_above=falsifier)
-
-
-def values_of(claim: ClaimSpec, runs: Sequence[Run], figure: Figure | None = None) -> Sample:
-    """[S] a figure (by default the claim's) of runs of one cell, in the order given.
-
-    With `diverged_as`, a diverged seed counts as that value and no seed counts as more.
-    """
-    if figure is None:
-        if isinstance(claim, CostClaim):
-            return np.array([seconds(run, claim.clock) for run in runs])
-        figure = claim.figure
-    if claim.diverged_as is None:
-        return figure_values(runs, figure)
-    values = np.full(len(runs), claim.diverged_as)
-    finished = [i for i, run in enumerate(runs) if run.state == "done"]
-    if finished:
-        seen = figure_values([runs[i] for i in finished], figure)
-        values[finished] = seen.clip(max=claim.diverged_as)
-    return values
 
 
 def statistic(claim: ClaimSpec) -> str:
@@ -269,6 +296,11 @@ def statistic(claim: ClaimSpec) -> str:
         case EquivalenceClaim():
             less = " less the margin" if isinstance(claim.margin, GapMargin) else ""
             return f"largest difference of {figure_name(claim.figure)}{less}"
+        case CorrelationClaim():
+            what = claim.pair.series if isinstance(claim.pair, SeriesPair) else claim.pair.figures
+            names = " and ".join(figure_name(one) for one in what)
+            mean = "mean " if isinstance(claim.pair, SeriesPair) else ""
+            return f"{mean}{claim.method.capitalize()} correlation of {names}"
         case CostClaim():
             if isinstance(claim.clock, SecondsShare):
                 return f"share of wall clock: {claim.clock.seconds}"
@@ -293,38 +325,23 @@ def _less(claim: Claim, first: str, second: str) -> str:
 
 
 def _sides(
-    claim: DifferenceClaim | RatioClaim | OrderingClaim | EquivalenceClaim,
-    runs: RunsByCell,
-    treatment: Sequence[str],
-    control: Sequence[str],
+    columns: Columns, treatment: Sequence[str], control: Sequence[str]
 ) -> tuple[list[Sample], list[Sample]]:
-    """One sample per task on each side; when paired, of the seeds that both sides have."""
-    upper, lower = [], []
-    for pair in zip(treatment, control, strict=True):
-        left, right = _with_common_seeds(runs, pair) if claim.paired else [runs[c] for c in pair]
-        upper.append(values_of(claim, left))
-        lower.append(values_of(claim, right))
-    return upper, lower
+    """One sample per task on each side."""
+    return [columns[cell].values for cell in treatment], [columns[cell].values for cell in control]
 
 
-def _with_common_seeds(runs: RunsByCell, cells: Sequence[str]) -> list[list[Run]]:
-    common = set.intersection(*({run.seed for run in runs[cell]} for cell in cells))
-    if len(common) < 2:
-        raise UnsettledError(f"{' and '.join(cells)} have fewer than two seeds in common")
-    return [[run for run in runs[cell] if run.seed in common] for cell in cells]
-
-
-def _unit(claim: DifferenceClaim, runs: RunsByCell, cell: str) -> float:
+def unit(columns: Columns, cell: str) -> float:
     """What the cell gains over random play on average."""
-    mean = float(values_of(claim, runs[cell]).mean())
-    gain = mean - _random_return(runs, cell)
+    mean = float(columns[cell].values.mean())
+    gain = mean - random_return(columns, cell)
     if gain <= 0:
         raise UnsettledError(f"{cell} does no better than random play ({mean:.4g}): no unit")
     return gain
 
 
-def _random_return(runs: RunsByCell, cell: str) -> float:
-    value = runs[cell][0].spec["task"].get("random_return")
+def random_return(columns: Columns, cell: str) -> float:
+    value = columns[cell].random_return
     if value is None:
         raise UnsettledError(f"the task of {cell} has no return of random play")
-    return float(value)
+    return value

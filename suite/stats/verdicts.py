@@ -9,27 +9,31 @@ Common to claims of all kinds (the rule of each kind is in `suite.stats.rules`):
 - **inconclusive** without a comparison: too few usable seeds, a figure that a run lacks, or a
   diverged seed that the claim gives no figure for.
 - **supported**: every comparison supports. An interval has 95 %, so without an effect a claim is
-  supported in at most 2.5 % of cases. A null that must be beaten must also lie behind the observed
-  value.
+  supported in at most 2.5 % of cases. The observed value must also lie beyond the range of a null
+  that must be beaten.
 - **contradicted**: one comparison contradicts.
 - **inconclusive** otherwise, and whenever a precondition does not hold or the scale is below
   `settled_at`; the observed value and its interval are still given.
-- Seeds that failed, diverged or are missing, stale runs, and environments other than the paper's
-  are flags of the verdict; all but the last are also part of its reason.
+- Seeds that failed, diverged or are missing, stale runs, and environments or renderers other than
+  the paper's are flags of the verdict; all but the last two are also part of its reason.
 
 A verdict depends on the claim and the set of runs, not on their order.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from suite.specs.claims import ClaimSpec, DifferenceClaim, Null, RatioClaim
+from suite.specs.claims import ClaimSpec, DifferenceClaim, RatioClaim, SnapshotAverage
 from suite.specs.models import SCALES, Scale, Spec
-from suite.stats.intervals import NoIntervalError
-from suite.stats.rules import Bounds, UnsettledError, compare, statistic, values_of
+from suite.stats.columns import UnsettledError, read, values_of
+from suite.stats.intervals import CONFIDENCE, NoIntervalError, Precision
+from suite.stats.nulls import ResolvedNull, beaten, resolve
+from suite.stats.power import seeds_to_settle
+from suite.stats.rules import Bounds, compare, decide, deciding, statistic
 from suite.stats.runs import NoFigureError, Run
 
 if TYPE_CHECKING:
@@ -45,10 +49,14 @@ FlagKind = Literal[
     "diverged",
     "stale",
     "environment",
+    "renderer",
     "precondition",
     "scale below",
 ]
-MANY_SEEDS = 1000
+
+
+PAPER_RENDERER = "gl"
+"""Papers that learn from pixels have dm_control's own renderer."""
 
 
 class Flag(Spec):
@@ -86,7 +94,12 @@ class Verdict(Spec):
 
     `observed`, `low` and `high` are those of the deciding comparison: the first that contradicts,
     else the one nearest to its bound. `share_of_paper` is the smallest part of the paper's budget
-    that a compared cell had. `seeds_to_settle` is a rough number of seeds per cell.
+    that a compared cell had. `paper` is what the paper reports, in words.
+
+    `p_value` is the least error rate of the two-sided intervals at which every comparison supports,
+    whatever the state; `survives_correction` is filled in by `suite.stats.correction` for supported
+    claims. `seeds_to_settle` is the number of seeds per cell that would decide the claim with a
+    power of 80 % if what was observed were true.
     """
 
     claim: str
@@ -96,8 +109,12 @@ class Verdict(Spec):
     observed: float | None = None
     low: float | None = None
     high: float | None = None
+    confidence: float = CONFIDENCE
     comparisons: tuple[Comparison, ...] = ()
-    null: Null | None = None
+    p_value: float | None = None
+    survives_correction: bool | None = None
+    null: ResolvedNull | None = None
+    paper: str = ""
     flags: tuple[Flag, ...] = ()
     scale: Scale | None = None
     share_of_paper: float | None = None
@@ -134,11 +151,17 @@ def expectations(project: "Project") -> Expectations:
     }
 
 
-def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None = None) -> Verdict:
+def judge(
+    claim: ClaimSpec,
+    runs: Sequence[Run],
+    expected: Expectations | None = None,
+    confidence: float = CONFIDENCE,
+) -> Verdict:
     """The verdict on a claim from all runs known, of any cell, scale and state.
 
     `expected` gives planned seeds and budgets by (cell id, scale): with it missing seeds are seen,
-    and the verdict says how much of the paper's budget was reached.
+    and the verdict says how much of the paper's budget was reached. `confidence` is that of each
+    two-sided interval, for looks before all seeds are in (`suite.stats.sequential`).
     """
     plans = expected or {}
     present = _present(claim, runs)
@@ -149,7 +172,9 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
         state="not run",
         reason="none of its cells has a run" + _told(stale),
         statistic=statistic(claim),
-        null=claim.null,
+        confidence=confidence,
+        null=resolve(claim, {}),
+        paper=claim.reported,
         flags=tuple(stale),
     )
     if scale is None:
@@ -170,6 +195,7 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
                 _cell_evidence(claim, cell, evidence)
                 for cell in dict.fromkeys((partial or claim).compared())
             ),
+            "null": resolve(partial or claim, evidence.runs),
             "flags": tuple(evidence.flags),
         }
     )
@@ -187,34 +213,37 @@ def _compared(claim: ClaimSpec, verdict: Verdict, evidence: _Evidence) -> Verdic
     """The verdict if the scale were large enough."""
     try:
         _check_seeds(claim, evidence)
-        bounds = compare(claim, evidence.runs)
+        columns = read(claim, evidence.runs)
+        bounds = compare(claim, columns, Precision(verdict.confidence))
         broken = _broken_precondition(claim, evidence)
     except (UnsettledError, NoFigureError, NoIntervalError) as error:
         return verdict.model_copy(update={"state": "inconclusive", "reason": str(error)})
-    deciding = next((b for b in bounds if b.contradicts), min(bounds, key=Bounds.slack))
-    state: VerdictState = "inconclusive"
-    reason = _seen(deciding)
+    null, nearest = verdict.null, deciding(bounds)
+    state: VerdictState = decide(bounds, beaten=beaten(null, nearest))
+    reason = _seen(nearest)
     flags = verdict.flags
-    if deciding.contradicts:
-        state = "contradicted"
-    elif all(bound.supports for bound in bounds):
-        state = "supported"
-        null = claim.null
-        if null is not None and null.must_be_beaten and not _beats(deciding, null):
-            state = "inconclusive"
-            reason += f", but not beyond the null, {null.name}: {in_words(null.value)}"
-    settling = _seeds_to_settle(bounds, verdict) if state == "inconclusive" else None
+    if null is not None and state == "inconclusive" and decide(bounds) == "supported":
+        reason += f", but not beyond the null, {_told_null(null)}"
+    settling = None
+    if state == "inconclusive" and broken is None and not _below(claim, evidence.scale):
+        settling = seeds_to_settle(
+            claim,
+            columns,
+            confidence=verdict.confidence,
+            beaten=lambda drawn: beaten(null, deciding(drawn)),
+        )
     if broken is not None:
         flags += (Flag(kind="precondition", says=broken),)
-        state, settling = "inconclusive", None
+        state = "inconclusive"
         reason = f"precondition not met: {broken}; seen nevertheless: {reason}"
     return verdict.model_copy(
         update={
             "state": state,
             "reason": reason,
-            "observed": _rounded(deciding.interval.observed),
-            "low": _rounded(deciding.interval.low),
-            "high": _rounded(deciding.interval.high),
+            "observed": _rounded(nearest.interval.observed),
+            "low": _rounded(nearest.interval.low),
+            "high": _rounded(nearest.interval.high),
+            "p_value": _p_value(bounds),
             "comparisons": tuple(_comparison(bound) for bound in bounds),
             "flags": flags,
             "seeds_to_settle": settling,
@@ -234,7 +263,6 @@ def _not_settled(claim: ClaimSpec, verdict: Verdict) -> Verdict:
             "state": "inconclusive",
             "reason": reason,
             "flags": (*verdict.flags, flag),
-            "seeds_to_settle": None,
         }
     )
 
@@ -257,14 +285,16 @@ def _of_present_tasks(claim: ClaimSpec, cells: Collection[str]) -> ClaimSpec | N
     """
     if not isinstance(claim, DifferenceClaim | RatioClaim):
         return claim if set(claim.cells()) <= set(cells) else None
-    sides = ["treatment", "control"]
+    sides = {"treatment": claim.treatment, "control": claim.control}
     if isinstance(claim, DifferenceClaim) and claim.reference:
-        sides.append("reference")
-    columns = [getattr(claim, side) for side in sides]
-    rows = [row for row in zip(*columns, strict=True) if all(cell in cells for cell in row)]
-    if not rows:
+        sides["reference"] = claim.reference
+    whole = [all(cell in cells for cell in row) for row in zip(*sides.values(), strict=True)]
+    if not any(whole):
         return None
-    kept: dict[str, object] = dict(zip(sides, zip(*rows, strict=True), strict=True))
+    kept: dict[str, object] = {side: tuple(compress(c, whole)) for side, c in sides.items()}
+    if isinstance(claim.null, SnapshotAverage):
+        update = {"cells": tuple(compress(claim.null.cells, whole))}
+        kept["null"] = claim.null.model_copy(update=update)
     kept["preconditions"] = tuple(
         condition.model_copy(update={"where": where})
         for condition in claim.preconditions
@@ -309,24 +339,24 @@ def _seen(bound: Bounds) -> str:
         lies = f"lies above {in_words(bound.contradicted_above)}"
     else:
         lies = f"lies {wanted}" if bound.supports else f"does not lie wholly {wanted}"
-    return f"{where}{in_words(seen.observed)} [{in_words(seen.low)}, {in_words(seen.high)}] {lies}"
+    return f"{where}{in_words(seen.observed)}{_range(seen.low, seen.high)} {lies}"
 
 
-def _beats(bound: Bounds, null: Null) -> bool:
-    observed = bound.interval.observed
-    return observed > null.value if np.isfinite(bound.above) else observed < null.value
+def _told_null(null: ResolvedNull) -> str:
+    if null.value is None:
+        return f"{null.name}: {null.source}"
+    range_ = "" if null.low is None or null.high is None else _range(null.low, null.high)
+    return f"{null.name}: {in_words(null.value)}{range_}"
 
 
-def _seeds_to_settle(bounds: Sequence[Bounds], verdict: Verdict) -> int | None:
-    """Seeds per cell at which every interval would clear its bound if the observed values stayed;
-    None where one is on the wrong side, or for more than MANY_SEEDS."""
-    factors = [bound.seeds_factor() for bound in bounds]
-    known = [factor for factor in factors if factor is not None]
-    if len(known) < len(factors):
-        return None
-    present = min(len(cell.seeds) for cell in verdict.evidence)
-    seeds = int(np.ceil(present * max(known)))
-    return seeds if present < seeds <= MANY_SEEDS else None
+def _range(low: float, high: float) -> str:
+    return f" [{in_words(low)}, {in_words(high)}]"
+
+
+def _p_value(bounds: Sequence[Bounds]) -> float | None:
+    found = [bound.p_value() for bound in bounds]
+    values = [value for value in found if value is not None]
+    return _rounded(max(values)) if len(values) == len(found) else None
 
 
 def _present(claim: ClaimSpec, runs: Sequence[Run]) -> list[Run]:
@@ -335,7 +365,7 @@ def _present(claim: ClaimSpec, runs: Sequence[Run]) -> list[Run]:
     Raises ValueError for a key seen twice.
     """
     mine = [
-        run for run in runs if run.cell in claim.cells() and not run.stale and run.state != "queued"
+        run for run in runs if run.cell in claim.named() and not run.stale and run.state != "queued"
     ]
     if len({run.key for run in mine}) < len(mine):
         raise ValueError("a run is given twice; collect runs with `collect_runs`")
@@ -366,7 +396,7 @@ def _evidence(
     claim: ClaimSpec, runs: Sequence[Run], scale: Scale, plans: Expectations
 ) -> _Evidence:
     evidence = _Evidence(scale, {})
-    for cell in claim.cells():
+    for cell in claim.named():
         here = [run for run in runs if run.cell == cell]
         evidence.runs[cell] = [run for run in here if _usable(claim, run)]
         evidence.flags += _state_flags(cell, here, plans.get((cell, scale)))
@@ -379,6 +409,15 @@ def _evidence(
         Flag(kind="environment", says=f"environment {used}, the paper has {wanted}")
         for used, wanted in sorted(replaced)
         if wanted and wanted != used
+    ]
+    renderers = {
+        run.spec["task"].get("arguments", {}).get("renderer")
+        for rows in evidence.runs.values()
+        for run in rows
+    }
+    evidence.flags += [
+        Flag(kind="renderer", says=f"pictures by {name}, the paper's by {PAPER_RENDERER} (OpenGL)")
+        for name in sorted(renderers - {None, PAPER_RENDERER})
     ]
     return evidence
 
@@ -406,10 +445,11 @@ def _seeds(cell: str, seeds: Sequence[int]) -> str:
 def _check_seeds(claim: ClaimSpec, evidence: _Evidence) -> None:
     if claim.diverged_as is None and any(flag.kind == "diverged" for flag in evidence.flags):
         raise UnsettledError("a diverged seed has no figure to compare")
-    for cell, runs in evidence.runs.items():
-        if len(runs) < claim.minimum_seeds:
+    for cell in claim.cells():
+        count = len(evidence.runs[cell])
+        if count < claim.minimum_seeds:
             raise UnsettledError(
-                f"{cell} has {len(runs)} usable seeds and the claim needs {claim.minimum_seeds}"
+                f"{cell} has {count} usable seeds and the claim needs {claim.minimum_seeds}"
             )
 
 
@@ -449,7 +489,9 @@ def _cell_evidence(claim: ClaimSpec, cell: str, evidence: _Evidence) -> CellEvid
 
 
 def _told(flags: Sequence[Flag]) -> str:
-    return "".join(f"; {flag.says}" for flag in flags if flag.kind != "environment")
+    return "".join(
+        f"; {flag.says}" for flag in flags if flag.kind not in ("environment", "renderer")
+    )
 
 
 def _rounded(value: float) -> float:

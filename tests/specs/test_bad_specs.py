@@ -666,8 +666,8 @@ BAD = [
         "kind: threshold",
         "kind: treshold",
         (
-            "{S}:29: unknown claim kind 'treshold'; known: cost, difference, equivalence, "
-            "ordering, ratio, threshold; did you mean 'threshold'?"
+            "{S}:29: unknown claim kind 'treshold'; known: correlation, cost, difference, "
+            "equivalence, ordering, ratio, threshold; did you mean 'threshold'?"
         ),
     ),
     (
@@ -707,6 +707,158 @@ def test_a_bad_spec_is_refused(
         load(tmp_path, {**FILES, file: FILES[file].replace(text, replacement, 1)})
     # Replaced one by one: errors show braces of YAML too.
     assert str(refused.value) == error.replace("{P}", P).replace("{S}", S)
+
+
+NULLS = [
+    (
+        "name: best_of_m, n: 12",
+        (
+            "null of the claim is {'name': 'best_of_m', 'n': 12}; should have a name with a "
+            "value and its source, or one of the names best_of_n, equivalence_margin, "
+            "plain_time, random_subspace, random_walk, snapshot_average, time_shuffled; "
+            "correct it"
+        ),
+    ),
+    (
+        "name: best_of_n, n: 1",
+        ("null.best_of_n.n of the claim is 1; should be greater than or equal to 2; correct it"),
+    ),
+    (
+        "name: best_of_n, n: 12",
+        (
+            "the claim: null 'best_of_n' does not fit; random_walk, random_subspace, one with"
+            " a value and its source would; values that agree; change one of them"
+        ),
+    ),
+    (
+        "name: random_walk, quantity: detour, snapshots: 50",
+        (
+            "null.random_walk.quantity of the claim is 'detour'; should be "
+            "'singular_value_ratio', 'information', 'dimensionality', 'sign_changes', "
+            "'coordinate_detour', 'coordinate_monotonicity' or 'parameter_detour'; correct it"
+        ),
+    ),
+    (
+        "name: random_walk, quantity: sign_changes, snapshots: 50, component: 51",
+        ("the claim: component 51 of 50 snapshots; values that agree; change one of them"),
+    ),
+    (
+        "name: random_subspace, subspace: 50, dimensions: 50",
+        (
+            "the claim: subspace 50 of 50 dimensions: too large; values that agree; change "
+            "one of them"
+        ),
+    ),
+    (
+        "name: random_subspace, subspace: 5, dimensions: 50, of: 3",
+        ("unknown key 'of' in the claim; the keys of its kind; correct or remove it"),
+    ),
+    (
+        "name: walk, value: 1.0",
+        ("missing key 'source' in the claim; all keys without default; add it"),
+    ),
+    (
+        "name: walk, value: high, source: measured",
+        ("null.literal.value of the claim is 'high'; should be a valid number; correct it"),
+    ),
+    (
+        "name: walk, value: 1.0, low: 2.0, source: measured",
+        (
+            "the claim: low, value and high are [2.0, 1.0], not in this order; values that "
+            "agree; change one of them"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("null", "error"), NULLS)
+def test_a_bad_null_is_refused(tmp_path: Path, null: str, error: str) -> None:
+    study = STUDY.replace("bound: 1.0\n", f"bound: 1.0\n    null: {{{null}}}\n")
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {**FILES, S: study})
+    assert str(refused.value) == f"{S}:40: {error}"
+
+
+CLAIM = STUDY[STUDY.index("  - kind: threshold") :]
+HEAD = """\
+  - id: pptb-C15
+    source: section 5.2
+    says: PPTB works
+    reported: more than 1
+    falsified_if: less than 1
+    settled_at: smoke
+"""
+DIFFERENCE = """\
+    kind: difference
+    figure: auc
+    treatment: [hopper--td3--pptb]
+    control: [hopper--td3--none]
+    paired: true
+    direction: greater
+"""
+CORRELATION = """\
+    kind: correlation
+    pair: {figures: [auc, final_return]}
+    method: spearman
+    measured: [hopper--td3--pptb]
+    direction: above
+"""
+
+
+@pytest.mark.parametrize(
+    ("claim", "error"),
+    [
+        (
+            DIFFERENCE + "    null: {name: time_shuffled}\n",
+            "{S}:41: the claim: null 'time_shuffled' does not fit; best_of_n, snapshot_average, "
+            "random_walk, random_subspace, one with a value and its source would; values that "
+            "agree; change one of them",
+        ),
+        (
+            DIFFERENCE + "    aggregate: iqm\n    null: {name: best_of_n, n: 12}\n",
+            "{S}:42: the claim: null 'best_of_n' is computed for aggregate mean only; values that "
+            "agree; change one of them",
+        ),
+        (
+            DIFFERENCE + "    null: {name: snapshot_average, cells: [walk--walk-sign--none]}\n",
+            "{S}:41: the claim: null: one cell for each treatment, in the same order of tasks; "
+            "values that agree; change one of them",
+        ),
+        (
+            DIFFERENCE + "    null: {name: snapshot_average, cells: [hopper--td3--mean]}\n",
+            "{S}:41: claim 'pptb-C15' names a cell that does not exist: 'hopper--td3--mean'; "
+            "known: hopper--td3--none, hopper--td3--pptb, random_labels--mlp--none, "
+            "walk--walk-sign--none; did you mean 'hopper--td3--none'?",
+        ),
+        (
+            CORRELATION + "    null: {name: plain_time}\n",
+            "{S}:40: the claim: null 'plain_time' needs a pair of series; values that agree; "
+            "change one of them",
+        ),
+        (
+            CORRELATION + "    bound: 1.0\n",
+            "{S}:40: bound of the claim is 1.0; should be less than 1; correct it",
+        ),
+        (
+            CORRELATION.replace("spearman", "kendall"),
+            "{S}:37: method of the claim is 'kendall'; should be 'pearson' or 'spearman'; "
+            "correct it",
+        ),
+        (
+            DIFFERENCE.replace("kind: difference", "kind: equivalence").replace(
+                "    direction: greater\n",
+                "    margin: 0.1\n    null: "
+                "{name: zero, value: 0.0, source: none, must_be_beaten: true}\n",
+            ),
+            "{S}:41: the claim: null: must_be_beaten has no meaning for an equivalence; values "
+            "that agree; change one of them",
+        ),
+    ],
+)
+def test_a_bad_claim_is_refused(tmp_path: Path, claim: str, error: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {**FILES, S: STUDY.replace(CLAIM, HEAD + claim)})
+    assert str(refused.value) == error.replace("{S}", S)
 
 
 @pytest.mark.parametrize(

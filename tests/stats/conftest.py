@@ -1,11 +1,14 @@
-"""Runs made up for the tests of statistics."""
+"""Claims and runs made up for the tests of statistics."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
+from suite.specs.claims import ClaimSpec
 from suite.specs.models import digest
 from suite.stats.runs import Run, Series
 
@@ -41,5 +44,25 @@ def make_cell(make_run: RunMaker) -> CellMaker:
             make_run(cell, seed, figures={"accuracy": value}, **parts)
             for seed, value in enumerate(values)
         ]
+
+    return make
+
+
+@pytest.fixture
+def make_claim() -> Callable[..., ClaimSpec]:
+    """A claim of the given parts, read as from a spec file."""
+
+    def make(**parts: Any) -> ClaimSpec:
+        common = {
+            "id": "toy-C1",
+            "source": "section 1",
+            "says": "norm helps",
+            "reported": "0.3",
+            "falsified_if": "no difference",
+            "settled_at": "smoke",
+        }
+        if parts["kind"] not in ("cost", "correlation"):
+            common["figure"] = "accuracy"
+        return TypeAdapter(ClaimSpec).validate_json(json.dumps(common | parts))
 
     return make

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from suite.stats import intervals
 from suite.stats.intervals import (
     NoIntervalError,
+    Precision,
+    bootstrapped,
     contrast,
     iqm,
     iqm_difference,
@@ -36,6 +37,14 @@ def test_t_of_a_mean_is_students() -> None:
     assert seen.observed == 2.0
     assert seen.high - seen.observed == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
     assert seen.method == "bca+t"
+
+
+def test_more_confidence_makes_a_wider_interval() -> None:
+    sample = np.array([1.0, 2.0, 3.0, 5.0])
+    usual, careful = contrast([sample], [1.0]), contrast([sample], [1.0], precision=Precision(0.99))
+    assert careful.low < usual.low and usual.high < careful.high
+    student = stats.ttest_1samp(sample, 0.0).confidence_interval(0.99)
+    assert (careful.low, careful.high) == pytest.approx((student.low, student.high))
 
 
 def test_an_unpaired_difference_has_welchs_interval_at_least() -> None:
@@ -126,13 +135,18 @@ def test_the_same_sample_gives_the_same_bits_and_contains_its_statistic(sample) 
 @pytest.mark.parametrize("aggregate", [mean_difference, iqm_difference])
 @pytest.mark.parametrize("paired", [True, False])
 def test_without_an_effect_support_is_rarer_than_five_percent(
-    monkeypatch, seeds, draw, aggregate, paired
+    seeds, draw, aggregate, paired
 ) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(intervals, "RESAMPLES", 200)
     rng = np.random.default_rng(seeds)
     trials = 150
     found = [
-        aggregate([draw(rng, seeds)], [draw(rng, seeds)], paired=paired) for _ in range(trials)
+        aggregate(
+            [draw(rng, seeds)],
+            [draw(rng, seeds)],
+            paired=paired,
+            precision=Precision(resamples=200),
+        )
+        for _ in range(trials)
     ]
     # At a true 2.5 %, more than 10 of 150 has a chance of 0.2 %.
     assert sum(seen.low > 0 for seen in found) <= 10
@@ -143,8 +157,25 @@ def test_the_bootstrap_alone_would_not_keep_the_rate() -> None:
     rng = np.random.default_rng(0)
     missed = 0
     for _ in range(150):
-        low, high, _ = intervals._bootstrap(
-            [rng.normal(size=3)], lambda x, axis=-1: x.mean(axis=axis)
+        ends, method = bootstrapped(
+            [rng.normal(size=3)], lambda x, axis=-1: x.mean(axis=axis), Precision(resamples=1000)
         )
+        low, high = ends(0.95)
         missed += low > 0 or high < 0
+    assert method == "bca"
     assert missed > 30
+
+
+def test_an_interval_knows_its_ends_at_another_confidence() -> None:
+    sample = np.array([0.0, 0.1, 0.2, 0.0, 0.1, 0.3, 0.2, 0.1, 0.0, 8.0, 0.1, 0.2])
+    usual, careful = contrast([sample], [1.0]), contrast([sample], [1.0], precision=Precision(0.99))
+    assert usual.with_confidence(0.99) == careful
+    assert careful.with_confidence(0.95) == usual
+
+
+def test_without_resamples_an_interval_is_students_alone() -> None:
+    sample = np.array([0.0, 0.1, 0.2, 0.0, 0.1, 0.3, 0.2, 0.1, 0.0, 8.0, 0.1, 0.2])
+    seen = contrast([sample], [1.0], precision=Precision(resamples=0))
+    student = stats.ttest_1samp(sample, 0.0).confidence_interval(0.95)
+    assert (seen.low, seen.high) == pytest.approx((student.low, student.high))
+    assert seen.method == "t"

@@ -5,7 +5,7 @@ import pytest
 
 from suite.stats.scores import auc, auc_per_seed, best_per_seed, final_per_seed, score
 
-PUBLISHED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "td3_2018_curves.npz"
+PUBLISHED = Path(__file__).resolve().parents[1] / "data" / "td3_2018_curves.npz"
 
 # PPTB reproduction notes, from the published TD3 learning curves: score, its deviation and step,
 # mean of per-seed maxima, AUC with its deviation, mean at 500k, untrained evaluation.
@@ -20,7 +20,6 @@ CURVES = np.array([[0.0, 4.0, 2.0, 1.0], [2.0, 2.0, 6.0, 3.0]])
 STEPS = np.array([0, 10, 20, 30])
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason=f"{PUBLISHED} is not there")
 @pytest.mark.parametrize("environment", TABLE)
 def test_the_published_td3_curves_give_the_published_table(environment: str) -> None:
     with np.load(PUBLISHED, allow_pickle=False) as data:
