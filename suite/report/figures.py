@@ -91,11 +91,10 @@ def _draw_reference(axes: Axes, reference: Reference) -> None:
 
 
 def _limit(axes: Axes, panel: Panel) -> None:
-    """The interval of three seeds can dwarf the curves: the axis shows seeds and references."""
+    """The interval of three seeds can dwarf the curves: the axis shows seeds and references, and
+    what their bands exceed is cut."""
     shown = np.concatenate(
-        [line.curves.ravel() for line in panel.lines]
-        + [r.values for r in panel.references]
-        + [r.low for r in panel.references if r.low is not None]
+        [line.curves.ravel() for line in panel.lines] + [r.values for r in panel.references]
     )
     shown = shown[np.isfinite(shown)]
     if not shown.size:

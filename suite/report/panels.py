@@ -138,6 +138,12 @@ def grouped(runs: Iterable[Run]) -> dict[Group, dict[str, list[Run]]]:
     return groups
 
 
+def group_title(group: Group) -> str:
+    """Task, scale and budget in words."""
+    task, scale, budget = group
+    return f"{task}, {scale}, {short_number(budget)} steps"
+
+
 def learning_panels(cells: Cells, group: Group) -> list[Panel]:
     """The main series of a group's cells; none for a series of one point."""
     for name, quantity in MAIN_SERIES.items():
@@ -223,7 +229,7 @@ def _panels(
         panels.append(
             Panel(
                 id=panel_id(task, scale, str(budget), name, str(part)),
-                title=f"{task}, {scale}, {short_number(budget)} steps",
+                title=group_title(group),
                 quantity=quantity,
                 note=note,
                 lines=tuple(lines[start : start + LINES]),

@@ -16,10 +16,10 @@ from suite.report.panels import (
     Line,
     Panel,
     Reference,
+    group_title,
     grouped,
     lines_of,
     panel_id,
-    short_number,
 )
 from suite.specs.claims import ThresholdClaim
 from suite.specs.models import SCALES
@@ -51,15 +51,16 @@ def selection(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Refe
     its gain over random play times the null of the claim on areas."""
     null = judged["pptb-C10-auc"].verdict.null
     found = random_play(lines, cells, judged)
-    if null is None or not found:
+    if null is None or null.value is None or not found:
         return found
     base, start = lines[0], found[0].values[0]
     gain = base.mean - start
     if not (gain > 0).any():
         return found
     # Below random play there is no gain to select.
-    values = np.where(gain > 0, start + null.value * gain, np.nan)
-    return [*found, Reference(null.name, "null", base.steps, values)]
+    gain = np.where(gain > 0, gain, np.nan)
+    bands = [None if end is None else start + end * gain for end in (null.low, null.high)]
+    return [*found, Reference(null.name, "null", base.steps, start + null.value * gain, *bands)]
 
 
 def chance(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
@@ -437,11 +438,10 @@ def _panels(place: int, figure: PaperFigure, runs: Sequence[Run], judged: ByClai
             lines = lines_of(cells, {c: figure.label(c) for c in cells}, names, figure.change)
             if len(lines) < figure.arms or not any(_is_drawn(line) for line in lines):
                 continue
-            _, scale, budget = group
             panels.append(
                 Panel(
                     id=panel_id("figure", str(place), task),
-                    title=f"{task}, {scale}, {short_number(budget)} steps",
+                    title=group_title(group),
                     quantity=figure.quantity,
                     note="mean over layers" if len(names) > 1 else "",
                     lines=tuple(lines),

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from suite.report.page import write_report
-
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'"
 )
@@ -31,9 +29,8 @@ def browser() -> Iterator[object]:
 
 
 @pytest.fixture
-def address(project, runs, verdicts, tmp_path: Path) -> str:  # type: ignore[no-untyped-def]
-    write_report(project, runs, verdicts, tmp_path)
-    return (tmp_path / "report.html").as_uri()
+def address(report: Path) -> str:
+    return (report / "report.html").as_uri()
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from suite.report.figures import draw
+from suite.report.judged import Judged, Strip
 from suite.report.page import number, percent, write_report
 from suite.report.panels import (
     Line,
@@ -18,9 +20,9 @@ from suite.report.panels import (
     grouped,
     learning_panels,
 )
-from suite.specs.loading import Project
+from suite.stats.nulls import ResolvedNull
 from suite.stats.runs import Run, Series
-from suite.stats.verdicts import Verdict, expectations, judge
+from suite.stats.verdicts import Comparison, expectations, judge
 
 
 class Page(HTMLParser):
@@ -43,9 +45,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def source(project: Project, runs: list[Run], verdicts: list[Verdict], tmp_path: Path) -> str:
-    write_report(project, runs, verdicts, tmp_path)
-    return (tmp_path / "report.html").read_text(encoding="utf-8")
+def source(report: Path) -> str:
+    return (report / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_observed_null_and_paper_stand_side_by_side(source: str) -> None:
 
 def test_each_open_claim_has_what_would_settle_it(source: str, page: Page) -> None:
     commands = re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", source)
-    assert commands == [
+    assert [re.sub(r"</?span>", "", command) for command in commands] == [
         "suite run hill--climber--none hill--climber--pptb --scale paper",
         "suite run labels--learner--none labels--learner--pptb --scale smoke",
     ]
@@ -131,6 +132,37 @@ def test_a_diagnostic_that_never_changes_is_a_sentence(page: Page) -> None:
     assert "pptb: boost times window throughout: pptb 0.4." in page.text
 
 
+def test_a_claim_says_how_sure_it_is_and_what_other_claims_leave_of_it(verdicts) -> None:  # type: ignore[no-untyped-def]
+    def certainty(p_value: float | None, survives: bool | None) -> str:
+        update = {"p_value": p_value, "survives_correction": survives}
+        return Judged(SimpleNamespace(), verdicts[0].model_copy(update=update)).certainty  # type: ignore[arg-type]
+
+    assert certainty(None, None) == ""
+    assert certainty(0.0321, None) == "p = 0.032"
+    assert certainty(1e-6, True).startswith("p < 0.001; holds after correction")
+    assert "does not hold after correction" in certainty(0.02, False)
+
+
+def test_the_small_picture_has_interval_bound_and_null_on_one_axis() -> None:
+    seen = Comparison(
+        label="",
+        observed=2.0,
+        low=1.0,
+        high=3.0,
+        method="t",
+        above=0.0,
+        below=None,
+        supports=True,
+        contradicts=False,
+    )
+    null = ResolvedNull(name="n", value=5.0, low=4.0, high=10.0, source="s")
+    strip = Strip.of(seen, null)
+    assert (strip.low, strip.observed, strip.high) == (14.8, 23.6, 32.4)
+    assert (strip.bounds, strip.wanted) == ((6.0,), (6.0, 100.0))
+    assert (strip.null, strip.null_range) == (50.0, (41.2, 94.0))
+    assert Strip.of(seen, None).null is None
+
+
 def test_figures_follow_the_colours_of_the_page(source: str) -> None:
     assert "prefers-color-scheme: dark" in source
     svgs = re.findall(r"<svg aria-hidden.*?</svg>", source, flags=re.DOTALL)
@@ -173,9 +205,9 @@ def test_cost_and_provenance_name_where_and_how_long(page: Page, runs: list[Run]
 
 
 def test_the_same_inputs_in_any_order_give_the_same_bytes(
-    project, runs, verdicts, source, tmp_path
+    project, runs, verdicts, source, report, tmp_path
 ) -> None:  # type: ignore[no-untyped-def]
-    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    summary = (report / "summary.md").read_text(encoding="utf-8")
     random.Random(1).shuffle(runs)
     write_report(project, runs, list(reversed(verdicts)), tmp_path)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == source
@@ -192,8 +224,8 @@ def test_without_any_run_the_report_says_so(project, tmp_path) -> None:  # type:
     assert "Scale smoke: 4 cells not started" in text
 
 
-def test_the_summary_is_a_table_in_markdown(source: str, tmp_path: Path) -> None:
-    lines = (tmp_path / "summary.md").read_text(encoding="utf-8").splitlines()
+def test_the_summary_is_a_table_in_markdown(report: Path) -> None:
+    lines = (report / "summary.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| first-C1")]
     assert len(rows) == 1
     assert len(re.findall(r"(?<!\\)\|", rows[0])) == 6

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from suite.report.judged import Judged
 from suite.report.paper_figures import FIGURES, LEFT_OUT, redraw, walk_energy_lost
 from suite.specs.loading import Project, load_project
+from suite.stats.nulls import ResolvedNull
 from suite.stats.runs import Run, Series
 from suite.stats.verdicts import judge
 
@@ -90,11 +92,18 @@ def test_the_largest_scale_that_has_two_arms_is_drawn(papers, judged) -> None:  
 def test_selection_scales_the_gain_over_random_play(papers, judged) -> None:  # type: ignore[no-untyped-def]
     arms = [f"hopper--td3-official--{plugins}" for plugins in ("none", "pptb")]
     runs = runs_of(papers, arms, "smoke", **{"return": [0.0, 16.7, 116.7]})
-    (panel,) = panels("ladder", "Fig. 10 and Table 1", runs, judged)
-    null = panel.references[1]
-    assert null.label == "selection of the best of 12 settings"
-    assert np.isnan(null.values[:2]).all()
-    assert null.values[2] == pytest.approx(16.7 + 1.087 * 100)
+    null = ResolvedNull(name="best of 12", value=1.1, low=0.9, high=1.5, source="drawn")
+    one = judged["pptb-C10-auc"]
+    claims = {"pptb-C10-auc": replace(one, verdict=one.verdict.model_copy(update={"null": null}))}
+    (panel,) = panels("ladder", "Fig. 10 and Table 1", runs, claims)
+    play, best = panel.references
+    assert (play.label, best.label) == ("random play", "best of 12")
+    assert np.isnan(best.values[:2]).all()
+    ends = (best.low[2], best.values[2], best.high[2])
+    assert ends == pytest.approx((106.7, 126.7, 166.7))
+    unknown = {"pptb-C10-auc": replace(one, verdict=one.verdict.model_copy(update={"null": None}))}
+    (panel,) = panels("ladder", "Fig. 10 and Table 1", runs, unknown)
+    assert [reference.label for reference in panel.references] == ["random play"]
 
 
 def test_lost_energy_is_drawn_beside_random_walks(papers, judged) -> None:  # type: ignore[no-untyped-def]
