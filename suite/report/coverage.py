@@ -78,25 +78,37 @@ def missing(cell: Cell, runs: Mapping[str, Run]) -> dict[int, str]:
     reasons = {}
     for spec in cell.runs:
         run = runs.get(spec.key())
-        if run is None or run.state == "queued":
+        if run is None:
             reasons[spec.seed] = "not started"
         elif run.state not in ("done", "diverged"):
-            reasons[spec.seed] = f"{run.state}: {run.message}" if run.message else run.state
+            reasons[spec.seed] = _reason(run)
     return reasons
 
 
+def _reason(run: Run) -> str:
+    if run.state == "queued":
+        return "not started"
+    return f"{run.state}: {run.message}" if run.message else run.state
+
+
 def unfinished(project: Project, runs: Sequence[Run]) -> list[Unfinished]:
-    """Cells that have begun at a scale and are not complete there."""
+    """Cells that have begun at a scale and are not complete there, and other runs that are known
+    and have no result."""
     known = {run.key: run for run in runs}
     found = []
+    planned = set()
     for scale in SCALES:
         for cell in project.cells[scale]:
+            planned |= {spec.key() for spec in cell.runs}
             reasons = missing(cell, known)
             if _has_not_begun(cell, reasons):
                 continue
             for reason in dict.fromkeys(reasons.values()):
                 seeds = tuple(seed for seed, why in reasons.items() if why == reason)
                 found.append(Unfinished(cell.id, scale, seeds, reason))
+    for run in runs:
+        if run.key not in planned and not run.stale and run.state not in ("done", "diverged"):
+            found.append(Unfinished(run.cell, run.scale, (run.seed,), _reason(run)))
     return found
 
 

@@ -43,7 +43,8 @@ def settling(judged: Judged, project: Project, runs: Sequence[Run]) -> Settling 
     diverged = [flag.says for flag in verdict.flags if flag.kind == "diverged"]
     if diverged and claim.diverged_as is None:
         return Settling(f"More seeds would not settle it: {diverged[0]}.")
-    return _more_seeds(judged, cells)
+    others = [other.id for study in project.studies.values() for other in study.claims]
+    return _more_seeds(judged, cells, _selection(claim.id, others))
 
 
 def _planned(scale: Scale, waiting: Sequence[tuple[Cell, Sequence[int]]]) -> Settling:
@@ -60,10 +61,19 @@ def _planned(scale: Scale, waiting: Sequence[tuple[Cell, Sequence[int]]]) -> Set
     )
 
 
-def _more_seeds(judged: Judged, cells: Sequence[Cell]) -> Settling:
+def _selection(claim: str, others: Sequence[str]) -> str:
+    """pytest's `-k` for one claim: it takes every name that holds the claim's, unless told not to.
+
+    Names of cells hold no claim's id.
+    """
+    longer = [other for other in others if claim in other and claim != other]
+    return claim if not longer else "'" + " and not ".join([claim, *longer]) + "'"
+
+
+def _more_seeds(judged: Judged, cells: Sequence[Cell], selection: str) -> Settling:
     """Train seeds beyond the plan until the interval clears its bound."""
     verdict = judged.verdict
-    command = f"pytest tasks/ -k {verdict.claim} --train --until-conclusive"
+    command = f"pytest tasks/ -k {selection} --train --until-conclusive"
     if verdict.scale != "smoke":
         command += f" --scale {verdict.scale}"
     present = min((len(cell.seeds) for cell in verdict.evidence), default=0)

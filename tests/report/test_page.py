@@ -191,6 +191,16 @@ def test_diverged_seeds_are_named_beside_the_curves(project, runs, tmp_path) -> 
     assert "3 seeds each, 600 steps; 1 diverged" in text
 
 
+def test_runs_beyond_the_plan_without_a_result_are_named(project, runs, verdicts, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    runs.append(Run("c0ffee", "hill--climber--none", "smoke", 7, "corrupt", "a.json: no JSON"))
+    runs.append(Run("badcafe", "hill--climber--none", "smoke", 8, "queued"))
+    write_report(project, runs, verdicts, tmp_path)
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    rows = text[text.index("What was not run") : text.index("Scale paper:")]
+    assert "corrupt: a.json: no JSON" in rows
+    assert "8not started" in rows
+
+
 def test_what_has_not_begun_is_listed_by_scale(page: Page) -> None:
     assert "Scale paper: 4 cells not started, 120k steps." in page.text
     assert "suite run --scale paper" in page.text

@@ -53,6 +53,17 @@ def test_with_all_planned_seeds_the_next_ones_are_asked_for(
     assert beyond.seeds is None and "is not known" in beyond.why
 
 
+def test_a_claim_whose_name_others_hold_is_asked_for_alone(
+    project: Project, runs: list[Run]
+) -> None:
+    first = project.studies["first"]
+    longer = (claim("first-C9-fast", "hill"), claim("first-C9-slow", "hill"))
+    studies = {"first": replace(first, claims=(*first.claims, *longer))}
+    found = settling(judged(project, runs, margin=1.9), replace(project, studies=studies), runs)
+    assert found is not None and found.command is not None
+    assert "-k 'first-C9 and not first-C9-fast and not first-C9-slow' --train" in found.command
+
+
 def test_a_larger_scale_is_named_in_the_command(project: Project, runs: list[Run]) -> None:
     planned = [cell for cell in project.cells["paper"] if cell.id.startswith("hill")]
     done = [Run.of(record(cell, spec)) for cell in planned for spec in cell.runs]
