@@ -7,8 +7,9 @@ from suite.report.judged import Judged
 from suite.report.panels import short_number
 from suite.report.settling import Settling
 from suite.specs.loading import Study
-from suite.stats.verdicts import STATES
+from suite.stats.verdicts import STATES, in_words
 
+COLUMNS = ("claim", "says", "verdict", "observed [95 %]", "null", "reached", "reason")
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not run": "–"}
 
 
@@ -26,18 +27,9 @@ def summary(
             f"{short_number(row.steps)} steps."
         )
     for study, judged, settled_by in papers:
-        lines += ["", f"## {study.paper}", "", "| claim | says | verdict | scale | reason |"]
-        lines.append("|---|---|---|---|---|")
-        for one in judged:
-            verdict = one.verdict
-            cells = (
-                verdict.claim,
-                one.claim.says,
-                f"{SYMBOLS[verdict.state]} {verdict.state}",
-                verdict.scale or "–",
-                verdict.reason,
-            )
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines += ["", f"## {study.paper}", ""]
+        lines += [_row(COLUMNS), _row(["---"] * len(COLUMNS))]
+        lines += [_row(_cells(one)) for one in judged]
         commands = {
             claim: found.command for claim, found in settled_by.items() if found.command is not None
         }
@@ -45,3 +37,28 @@ def summary(
             lines += ["", "To settle what is open:", ""]
             lines += [f"- {claim}: `{command}`" for claim, command in commands.items()]
     return "\n".join(lines) + "\n"
+
+
+def _cells(one: Judged) -> list[str]:
+    """One claim in the order of COLUMNS."""
+    verdict, null = one.verdict, one.verdict.null
+    return [
+        verdict.claim,
+        one.claim.says,
+        f"{SYMBOLS[verdict.state]} {verdict.state}",
+        _interval(verdict.observed, verdict.low, verdict.high),
+        "–" if null is None else f"{null.name}: {_interval(null.value, null.low, null.high)}",
+        f"{verdict.scale}, {one.seeds} seeds" if verdict.scale and verdict.evidence else "–",
+        verdict.reason,
+    ]
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "–"
+    told = in_words(value)
+    return told if low is None or high is None else f"{told} [{in_words(low)}, {in_words(high)}]"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

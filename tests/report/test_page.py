@@ -238,8 +238,16 @@ def test_the_summary_is_a_table_in_markdown(report: Path) -> None:
     lines = (report / "summary.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| first-C1")]
     assert len(rows) == 1
-    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 6
-    assert "✓ supported" in rows[0]
+    cells = re.split(r"(?<!\\) \| ", rows[0].strip("| "))
+    assert cells[1:6] == [
+        "the plug-in helps on hill \\| really",
+        "✓ supported",
+        "1.95 [1.63, 2.28]",
+        "–",
+        "smoke, 3 seeds",
+    ]
+    assert "| selection: 2.5 |" in next(line for line in lines if line.startswith("| first-C2"))
+    assert "- first-C2: `suite run hill--climber--none hill--climber--pptb --scale paper`" in lines
 
 
 @pytest.mark.parametrize(("last", "is_logarithmic"), [(500.0, False), (5e3, True)])
