@@ -1,5 +1,6 @@
 """What ran, what did not and why, how long it took, and on which machines."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,6 +152,15 @@ def costs(done: Sequence[Run]) -> list[Cost]:
                 shares={part: spent[part] / total for part in sorted(spent)},
             )
         )
+    return found
+
+
+def settings(done: Sequence[Run]) -> dict[tuple[str, Scale], str]:
+    """The resolved spec of each cell and scale as JSON, without the seed."""
+    found = {}
+    for run in done:
+        spec = {name: value for name, value in run.spec.items() if name != "seed"}
+        found[run.cell, run.scale] = json.dumps(spec, indent=1, sort_keys=True)
     return found
 
 

@@ -168,6 +168,7 @@ def _context(
         "machines": machines,
         "machine_of": {run.key: machines.index(coverage.machine(run)) for run in done},
         "runs": done,
+        "settings": coverage.settings(done),
         "strip": Strip.of,
         "side_by_side": _side_by_side(folder / "side_by_side"),
         "left_out": LEFT_OUT,

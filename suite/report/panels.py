@@ -138,6 +138,19 @@ def grouped(runs: Iterable[Run]) -> dict[Group, dict[str, list[Run]]]:
     return groups
 
 
+def level(
+    label: str, value: float, line: Line, kind: Literal["null", "bound"] = "null"
+) -> Reference:
+    """A reference at one value, over the steps of a line."""
+    return Reference(label, kind, line.steps[[0, -1]], np.full(2, value))
+
+
+def random_play(lines: Sequence[Line], cells: Cells) -> list[Reference]:
+    """The task's return of uniform actions, where it is known."""
+    value = next(iter(cells.values()))[0].spec["task"].get("random_return")
+    return [] if value is None else [level("random play", value, lines[0])]
+
+
 def group_title(group: Group) -> str:
     """Task, scale and budget in words."""
     task, scale, budget = group
@@ -148,6 +161,9 @@ def learning_panels(cells: Cells, group: Group) -> list[Panel]:
     """The main series of a group's cells; none for a series of one point."""
     for name, quantity in MAIN_SERIES.items():
         panels = _panels(cells, group, name, quantity, "", [name])
+        if panels and name == "return":
+            nulls = tuple(random_play(panels[0].lines, cells))
+            return [replace(panel, references=nulls) for panel in panels]
         if panels:
             return panels
     return []

@@ -18,8 +18,10 @@ from suite.report.panels import (
     Reference,
     group_title,
     grouped,
+    level,
     lines_of,
     panel_id,
+    random_play,
 )
 from suite.specs.claims import ThresholdClaim
 from suite.specs.models import SCALES
@@ -29,28 +31,21 @@ ByClaim = Mapping[str, Judged]
 References = Callable[[Sequence[Line], Cells, ByClaim], list[Reference]]
 
 
-def level(label: str, value: float, line: Line, kind: str = "null") -> Reference:
-    """A reference at one value, over the steps of a line."""
-    steps = line.steps[[0, -1]]
-    return Reference(label, "null" if kind == "null" else "bound", steps, np.full(2, value))
-
-
 def control(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
     """No line: the first arm, without the plug-in, is what the others are held against."""
     return []
 
 
-def random_play(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
+def play(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
     """The task's return of uniform actions."""
-    value = next(iter(cells.values()))[0].spec["task"].get("random_return")
-    return [] if value is None else [level("random play", value, lines[0])]
+    return random_play(lines, cells)
 
 
 def selection(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
     """What the best of several settings without any effect would show: the first arm's mean,
     its gain over random play times the null of the claim on areas."""
     null = judged["pptb-C10-auc"].verdict.null
-    found = random_play(lines, cells, judged)
+    found = random_play(lines, cells)
     if null is None or null.value is None or not found:
         return found
     base, start = lines[0], found[0].values[0]
@@ -218,7 +213,7 @@ FIGURES = (
         plugins=("none", "pptb"),
         series="return",
         quantity="mean evaluation return",
-        references=random_play,
+        references=play,
     ),
     PaperFigure(
         study="ladder",
@@ -230,7 +225,7 @@ FIGURES = (
         plugins=("none", "pptb"),
         series="return",
         quantity="mean evaluation return",
-        references=random_play,
+        references=play,
     ),
     PaperFigure(
         study="ladder",
@@ -358,7 +353,7 @@ FIGURES = (
         plugins=("none", "ln", "nap_const", "nap_linear"),
         series="return",
         quantity="mean evaluation return",
-        references=random_play,
+        references=play,
     ),
     PaperFigure(
         study="nap",
@@ -382,7 +377,7 @@ FIGURES = (
         plugins=CONTROL,
         series="return",
         quantity="mean evaluation return",
-        references=random_play,
+        references=play,
     ),
     PaperFigure(
         study="nap",
@@ -394,7 +389,7 @@ FIGURES = (
         plugins=CONTROL,
         series="return",
         quantity="mean evaluation return",
-        references=random_play,
+        references=play,
     ),
 )
 

@@ -214,6 +214,24 @@ def test_cost_and_provenance_name_where_and_how_long(page: Page, runs: list[Run]
         assert f"run-{run.key}" in page.values("id")
 
 
+def test_a_number_leads_to_its_runs_and_these_to_their_settings(
+    page: Page, runs: list[Run]
+) -> None:
+    links = set(page.values("href"))
+    ids = set(page.values("id"))
+    for run in runs[:6]:
+        assert {f"#run-{run.key}", f"#settings-{run.cell}-smoke"} <= links
+        assert f"settings-{run.cell}-smoke" in ids
+    assert '"rate": 0.1' in page.text
+    assert '"seed"' not in page.text
+
+
+def test_returns_are_drawn_beside_random_play(runs: list[Run]) -> None:
+    group, cells = next(iter(grouped(runs).items()))
+    (panel,) = learning_panels(cells, group)
+    assert [(r.kind, r.told) for r in panel.references] == [("null", "random play: 1")]
+
+
 def test_the_same_inputs_in_any_order_give_the_same_bytes(
     project, runs, verdicts, source, report, tmp_path
 ) -> None:  # type: ignore[no-untyped-def]
