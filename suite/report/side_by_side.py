@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 
 from suite.report.panels import Line, Panel, panel_id
 from suite.specs.models import Spec
+from suite.store.atomic import StoreError
 
 
 class Side(Spec):
@@ -68,7 +69,7 @@ class SideBySide(Spec):
         return "theirs is ahead" if difference.high < 0 else "no clear difference"
 
 
-class SideBySideError(ValueError):
+class SideBySideError(StoreError):
     """A file that is no comparison; the message names file, place and value."""
 
 
