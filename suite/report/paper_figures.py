@@ -44,7 +44,8 @@ def play(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference
 def selection(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
     """What the best of several settings without any effect would show: the first arm's mean,
     its gain over random play times the null of the claim on areas."""
-    null = judged["pptb-C10-auc"].verdict.null
+    claim = judged.get("pptb-C10-auc")
+    null = None if claim is None else claim.verdict.null
     found = random_play(lines, cells)
     if null is None or null.value is None or not found:
         return found
@@ -79,9 +80,9 @@ def bounds(*claims: str) -> References:
 
     def found(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
         references = []
-        for name in claims:
-            claim = judged[name].claim
-            assert isinstance(claim, ThresholdClaim), f"{name} is not a threshold claim"
+        stated = [judged[name].claim for name in claims if name in judged]
+        for claim in stated:
+            assert isinstance(claim, ThresholdClaim), f"{claim.id} is not a threshold claim"
             label = f"{claim.direction} this line: {claim.id}"
             references.append(level(label, claim.bound, lines[0], "bound"))
         return references

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from suite.report import paper_figures
 from suite.report.judged import Judged
 from suite.report.paper_figures import FIGURES, LEFT_OUT, redraw, walk_energy_lost
 from suite.specs.loading import Project, load_project
@@ -102,8 +104,16 @@ def test_selection_scales_the_gain_over_random_play(papers, judged) -> None:  # 
     ends = (best.low[2], best.values[2], best.high[2])
     assert ends == pytest.approx((106.7, 126.7, 166.7))
     unknown = {"pptb-C10-auc": replace(one, verdict=one.verdict.model_copy(update={"null": None}))}
-    (panel,) = panels("ladder", "Fig. 10 and Table 1", runs, unknown)
-    assert [reference.label for reference in panel.references] == ["random play"]
+    for claims in (unknown, {}):
+        (panel,) = panels("ladder", "Fig. 10 and Table 1", runs, claims)
+        assert [reference.label for reference in panel.references] == ["random play"]
+
+
+def test_every_claim_that_a_figure_reads_is_stated(papers, judged) -> None:  # type: ignore[no-untyped-def]
+    source = Path(paper_figures.__file__).read_text(encoding="utf-8")
+    named = re.findall(r'"((?:pptb|nap)-C\d+[^"]*)"', source)
+    assert len(named) == 3
+    assert {*named} <= {*judged}
 
 
 def test_lost_energy_is_drawn_beside_random_walks(papers, judged) -> None:  # type: ignore[no-untyped-def]
