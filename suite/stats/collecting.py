@@ -26,7 +26,7 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
             runs[spec.key()] = _stored(store, cell, spec)
     for record in load(evidence):
         if runs.get(record.key) is None or runs[record.key].state not in ("done", "diverged"):
-            runs[record.key] = Run.of(record, stale=_staleness(record, cells))
+            runs[record.key] = Run.of(record, stale=staleness(record, cells))
     return sorted(runs.values(), key=lambda run: (run.cell, run.scale, run.seed, run.key))
 
 
@@ -41,7 +41,8 @@ def _stored(store: Store, cell: Cell, spec: RunSpec) -> Run:
     return Run(key, cell.id, cell.scale, spec.seed, found.state, message, document)
 
 
-def _staleness(record: Record, cells: Mapping[tuple[str, str], Cell]) -> str:
+def staleness(record: Record, cells: Mapping[tuple[str, str], Cell]) -> str:
+    """Why the present cells, by id and scale, would not give a record's key; "" when they do."""
     cell = cells.get((record.cell, record.scale))
     if cell is None:
         return f"no study has {record.cell} at scale {record.scale}"

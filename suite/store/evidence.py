@@ -6,7 +6,7 @@ six significant digits, series of at most 200 points, except those in `WHOLE`.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,20 +95,27 @@ def load(root: Path) -> list[Record]:
     """
     records = []
     for path in sorted(root.glob("*/*.json")):
-        with storing("read", path):
-            try:
-                content = json.loads(path.read_text())
-                record, provenance = content["record"], content["provenance"]
-                belongs = path_of(record, root)
-            except (ValueError, KeyError, TypeError) as error:
-                raise StoreError(
-                    f"{path} is no evidence of a run ({type(error).__name__}: {error}). Restore it"
-                    " from version control or delete it."
-                ) from error
+        found = read(path)
+        belongs = path_of(found.record, root)
         if belongs != path:
             raise StoreError(f"{path} holds the evidence of {belongs}. Rename or delete it.")
-        records.append(Record(record, provenance, str(path.relative_to(root))))
+        records.append(replace(found, source=str(path.relative_to(root))))
     return records
+
+
+def read(path: Path) -> Record:
+    """The evidence of one run. Raises StoreError for a file that is none."""
+    with storing("read", path):
+        try:
+            content = json.loads(path.read_text())
+            found = Record(content["record"], content["provenance"], str(path))
+            path_of(found.record, path.parent)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path} is no evidence of a run ({type(error).__name__}: {error}). Restore it"
+                " from version control or delete it."
+            ) from error
+    return found
 
 
 def outdated(record: Record, present: Mapping[str, int]) -> list[str]:
