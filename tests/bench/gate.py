@@ -7,6 +7,7 @@ measurements, each with everything built anew, lie above the limit too.
 
 import json
 import os
+import platform
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def hardware() -> Hardware:
     lines = dict(line.split("\t", 1) for line in info.splitlines() if "\t" in line)
     fields = ("model name", "cpu family", "model")
     return {
-        "cpu": ", ".join(lines.get(name, "unknown").strip("\t: ") for name in fields),
+        "cpu": ", ".join(lines.get(name, platform.machine()).strip("\t: ") for name in fields),
         "cores": os.cpu_count() or 1,
         "torch": torch.__version__.partition("+")[0],
     }
