@@ -47,16 +47,16 @@ def stacked(run: RunSpec, seeds: Sequence[int]) -> Advance:
     return advance
 
 
-def peer(run: RunSpec, algorithm: str, seed: int) -> Advance:
-    """Stable-Baselines3 on the same environment, one thread."""
+def peer(run: RunSpec, seed: int) -> Advance:
+    """Stable-Baselines3 with the same settings on the same environment, one thread."""
     import torch
     from sb3_peers import sb3_agent
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from suite.envs.make import make_environment
-
     torch.set_num_threads(1)
-    agent = sb3_agent(algorithm, make_environment(run.task), seed)
+    # A horizon that is never reached keeps the schedules as in a long run.
+    horizon = 1_000_000
+    agent = sb3_agent(run.model_copy(update={"seed": seed}), horizon)
 
     class StopAfter(BaseCallback):
         left = 0
@@ -68,8 +68,7 @@ def peer(run: RunSpec, algorithm: str, seed: int) -> Advance:
     def advance(steps: int) -> None:
         stop = StopAfter()
         stop.left = steps
-        # A horizon that is never reached keeps the schedules as in a long run.
-        agent.learn(total_timesteps=1_000_000, callback=stop, reset_num_timesteps=False)
+        agent.learn(total_timesteps=horizon, callback=stop, reset_num_timesteps=False)
 
     return advance
 
