@@ -33,10 +33,12 @@ from suite.training.process import configure
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "reports" / "side_by_side"
+DOCUMENT = ROOT / "docs" / "side_by_side.md"
 KEPT = ROOT / "runs" / "side_by_side"
 EVALUATIONS = 20
 SEEDS = (0, 1, 2, 3, 4)
 DIGITS = 6
+MARKS = ("<!-- results: written by side_by_side.py -->", "<!-- end of results -->")
 
 
 @dataclass(frozen=True)
@@ -207,10 +209,8 @@ def write_result(comparison: Comparison) -> bool:
         "name": comparison.name,
         "task": comparison.task,
         "agent": comparison.agent,
-        "settings": comparison.runs()[0].agent.settings,
         "budget": comparison.budget,
         "unit": "mean evaluation return",
-        "evaluation_episodes": comparison.evaluation_episodes,
         "ours": ours,
         "theirs": theirs,
     }
@@ -218,6 +218,35 @@ def write_result(comparison: Comparison) -> bool:
     RESULTS.mkdir(parents=True, exist_ok=True)
     replace_bytes(RESULTS / f"{comparison.name}.json", (_json(result) + "\n").encode())
     return True
+
+
+def results_table() -> str:
+    """Every comparison's row of the table in the document, from the committed files."""
+    lines = [
+        "| comparison | budget | seeds | ours | Stable-Baselines3 | difference, 95 % interval |",
+        "|---|---|---|---|---|---|",
+    ]
+    for comparison in COMPARISONS:
+        path = RESULTS / f"{comparison.name}.json"
+        if not path.exists():
+            lines.append(f"| {comparison.name} | {comparison.budget} | | not run | not run | |")
+            continue
+        result = json.loads(path.read_text())
+        sides = [result["last_tenth"][side] for side in ("ours", "theirs")]
+        means = " | ".join(f"{np.mean(side):.4g}" for side in sides)
+        count = " + ".join(str(len(side)) for side in sides)
+        observed, low, high = result["last_tenth"]["difference"].values()
+        interval = f"{observed:.4g} ({low:.4g} to {high:.4g})"
+        lines.append(f"| {comparison.name} | {result['budget']} | {count} | {means} | {interval} |")
+    return "\n".join(lines)
+
+
+def write_table() -> None:
+    """Put the table of the committed files into the document, between its two marks."""
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    text = f"{before}{MARKS[0]}\n{results_table()}\n{MARKS[1]}{after}"
+    replace_bytes(DOCUMENT, text.encode())
 
 
 def _rounded(value: float) -> float:
@@ -255,6 +284,7 @@ def main() -> None:
             train_theirs(comparison)
         if not write_result(comparison):
             print(f"{comparison.name}: one side is missing; no result written")
+    write_table()
 
 
 if __name__ == "__main__":
