@@ -36,7 +36,6 @@ RESULTS = ROOT / "reports" / "side_by_side"
 DOCUMENT = ROOT / "docs" / "side_by_side.md"
 KEPT = ROOT / "runs" / "side_by_side"
 EVALUATIONS = 20
-SEEDS = (0, 1, 2, 3, 4)
 DIGITS = 6
 MARKS = ("<!-- results: written by side_by_side.py -->", "<!-- end of results -->")
 
@@ -51,9 +50,11 @@ class Comparison:
     budget: int
     evaluation_episodes: int
     settings: dict[str, Any] = field(default_factory=dict)
+    our_seeds: int = 5
+    their_seeds: int = 5
 
-    def runs(self) -> tuple[RunSpec, ...]:
-        """A run per seed."""
+    def runs(self, seeds: int) -> tuple[RunSpec, ...]:
+        """The runs of seeds 0, 1, ..."""
         project = load_project(ROOT)
         agent, task = project.agents[self.agent], project.tasks[self.task]
         settings = {**agent.settings, **self.settings}
@@ -70,7 +71,7 @@ class Comparison:
                     f"env/{task.family}": VERSIONS[task.family],
                 },
             )
-            for seed in SEEDS
+            for seed in range(seeds)
         )
 
 
@@ -79,7 +80,7 @@ TD3_SETTINGS = {"warmup_steps": 10_000}
 # SB3's DQN is plain and has Huber's loss.
 DQN_SETTINGS = {"double": False, "loss": "huber"}
 COMPARISONS = (
-    Comparison("ppo-halfcheetah", "halfcheetah", "ppo-sb3-default", 200_000, 5),
+    Comparison("ppo-halfcheetah", "halfcheetah", "ppo-sb3-default", 200_000, 5, {}, 10, 10),
     Comparison("sac-pendulum", "pendulum", "sac-pendulum", 10_000, 10),
     Comparison("td3-halfcheetah", "halfcheetah", "td3-official", 30_000, 5, TD3_SETTINGS),
     Comparison("sac-halfcheetah", "halfcheetah", "sac-mujoco", 30_000, 5),
@@ -89,7 +90,7 @@ COMPARISONS = (
 
 def train_ours(comparison: Comparison) -> None:
     """All seeds stacked, in the suite's own loop, into a store below `runs/side_by_side/`."""
-    runs = comparison.runs()
+    runs = comparison.runs(comparison.our_seeds)
     cell = Cell(id=cell_id(comparison.task, comparison.agent, ()), scale="short", runs=runs)
     summary = run_cells([cell], Store(KEPT / "ours"))
     if summary.failed:
@@ -99,12 +100,12 @@ def train_ours(comparison: Comparison) -> None:
 def our_curves(comparison: Comparison) -> dict[str, Any] | None:
     """Seeds, steps, returns and commit; None while a seed is missing."""
     store = Store(KEPT / "ours")
-    keys = [run.key() for run in comparison.runs()]
+    keys = [run.key() for run in comparison.runs(comparison.our_seeds)]
     if not all(store.state(key).complete for key in keys):
         return None
     series = [store.record(key)["series"]["return"] for key in keys]
     return {
-        "seeds": list(SEEDS),
+        "seeds": list(range(comparison.our_seeds)),
         "steps": series[0]["step"],
         "returns": [one["value"] for one in series],
         "commit": store.provenance(keys[0])["git"]["commit"],
@@ -120,7 +121,7 @@ def their_path(comparison: Comparison, run: RunSpec) -> Path:
 
 def train_theirs(comparison: Comparison) -> None:
     """One seed after the other, in this process."""
-    for run in comparison.runs():
+    for run in comparison.runs(comparison.their_seeds):
         path = their_path(comparison, run)
         if not path.exists():
             print(f"{comparison.name}: Stable-Baselines3, seed {run.seed}", flush=True)
@@ -166,12 +167,12 @@ def _train_sb3(run: RunSpec) -> dict[str, Any]:
 
 def their_curves(comparison: Comparison) -> dict[str, Any] | None:
     """Seeds, steps, returns and version; None while a seed is missing."""
-    paths = [their_path(comparison, run) for run in comparison.runs()]
+    paths = [their_path(comparison, run) for run in comparison.runs(comparison.their_seeds)]
     if not all(path.exists() for path in paths):
         return None
     results = [json.loads(path.read_text()) for path in paths]
     return {
-        "seeds": list(SEEDS),
+        "seeds": list(range(comparison.their_seeds)),
         "steps": results[0]["steps"],
         "returns": [one["returns"] for one in results],
         "version": results[0]["version"],

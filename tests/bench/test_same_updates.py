@@ -38,7 +38,7 @@ class GlobalNoise:
 
 def planned(name: str, **settings: object) -> RunSpec:
     """The first run of a comparison with other settings, on the adapter's float32 observations."""
-    (run,) = (c.runs()[0] for c in COMPARISONS if c.name == name)
+    (run,) = (c.runs(1)[0] for c in COMPARISONS if c.name == name)
     agent = run.agent.model_copy(update={"settings": {**run.agent.settings, **settings}})
     return run.model_copy(update={"agent": agent})
 

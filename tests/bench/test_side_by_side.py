@@ -73,14 +73,13 @@ def test_a_result_is_written_when_every_seed_of_both_sides_is_there_and_is_repro
 ) -> None:
     monkeypatch.setattr(side_by_side, "KEPT", tmp_path / "runs")
     monkeypatch.setattr(side_by_side, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(side_by_side, "SEEDS", (0, 1))
     settings = {"warmup_steps": 40, "batch_size": 8, "hidden_units": 8}
-    comparison = Comparison("tiny", "pendulum", "sac-pendulum", 80, 1, settings)
+    comparison = Comparison("tiny", "pendulum", "sac-pendulum", 80, 1, settings, 2, 2)
     side_by_side.train_ours(comparison)
     assert not side_by_side.write_result(comparison)
 
     steps = list(range(0, 81, 4))
-    for run in comparison.runs():
+    for run in comparison.runs(2):
         path = side_by_side.their_path(comparison, run)
         path.parent.mkdir(parents=True, exist_ok=True)
         curve = [-1000.123456789 - run.seed] * len(steps)
@@ -103,7 +102,7 @@ def test_a_result_is_written_when_every_seed_of_both_sides_is_there_and_is_repro
 def test_their_agent_has_our_settings(comparison: Comparison) -> None:
     from sb3_peers import sb3_agent
 
-    run = comparison.runs()[0]
+    run = comparison.runs(1)[0]
     s = run.agent.settings
     theirs = sb3_agent(run, run.budget)
     environment = make_environment(run.task)
@@ -171,7 +170,7 @@ def test_both_sides_play_the_same_training_episodes() -> None:
 
     from suite.envs.vector import StackedEnvironments
 
-    run = COMPARISONS[1].runs()[3]
+    run = COMPARISONS[1].runs(4)[3]
     ours = StackedEnvironments(run.task, [run.seed], "train")
     theirs = AdapterEnv(make_environment(run.task), run.seed)
     observation, _ = theirs.reset(seed=7)

@@ -40,7 +40,7 @@ def test_six_stacked_seeds_outrun_two_sb3_processes(
     benchmark: Any,
     algorithm: str,
     cell: str,
-    agent: dict[str, int],
+    agent: dict[str, Any],
     steps: int,
     at_least: float,
 ) -> None:
@@ -65,7 +65,7 @@ def test_six_stacked_seeds_of_ppo_outrun_two_sb3_processes(benchmark: Any) -> No
 
 def measure(benchmark: Any, run: RunSpec, algorithm: str, steps: int, at_least: float) -> None:
     """Both sides train for real to step 20 480 on one environment, then take turns of `steps`."""
-    theirs = Side(peer, [(run, 0), (run, 1)], WARMUP_STEPS)
+    theirs = Side(peer, [(run, algorithm, 0), (run, algorithm, 1)], WARMUP_STEPS)
     ours = Side(stacked, [(run, (0, 1, 2)), (run, (3, 4, 5))], WARMUP_STEPS)
     try:
         their_rates = []

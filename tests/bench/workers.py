@@ -47,16 +47,14 @@ def stacked(run: RunSpec, seeds: Sequence[int]) -> Advance:
     return advance
 
 
-def peer(run: RunSpec, seed: int) -> Advance:
+def peer(run: RunSpec, algorithm: str, seed: int) -> Advance:
     """Stable-Baselines3 with the same settings on the same environment, one thread."""
     import torch
     from sb3_peers import sb3_agent
     from stable_baselines3.common.callbacks import BaseCallback
 
     torch.set_num_threads(1)
-    # A horizon that is never reached keeps the schedules as in a long run.
-    horizon = 1_000_000
-    agent = sb3_agent(run.model_copy(update={"seed": seed}), horizon)
+    agent = sb3_agent(run.model_copy(update={"seed": seed}), total_steps=1_000_000)
 
     class StopAfter(BaseCallback):
         left = 0
@@ -68,7 +66,8 @@ def peer(run: RunSpec, seed: int) -> Advance:
     def advance(steps: int) -> None:
         stop = StopAfter()
         stop.left = steps
-        agent.learn(total_timesteps=horizon, callback=stop, reset_num_timesteps=False)
+        # A horizon that is never reached keeps the schedules as in a long run.
+        agent.learn(total_timesteps=1_000_000, callback=stop, reset_num_timesteps=False)
 
     return advance
 
