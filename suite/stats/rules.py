@@ -85,7 +85,7 @@ class Bounds:
         least, most = -12.0, 0.0
         if supported(least):
             return 10**least
-        for _ in range(30):
+        for _ in range(20):
             middle = (least + most) / 2
             least, most = (least, middle) if supported(middle) else (middle, most)
         return float(10**most)
