@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from suite.commands.doctor import examine, smoke_can_run
+from suite.commands.export import ExportError, rows, write_csv, write_parquet, write_tensorboard
+from suite.commands.known_runs import UnknownRunError, find_run, known_runs
+from suite.commands.status import STATES, state_of
+from suite.commands.status import status as count_states
+from suite.commands.why import Difference, Traces, compare
 from suite.conformance import ConformanceError, conform
 from suite.engine.calibration import slowness
 from suite.engine.run import EngineError, run_cells
@@ -27,7 +34,8 @@ from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.planning import plan as plan_cells
 from suite.specs.source import SpecError
 from suite.stats.collecting import begun_runs, collect_runs
-from suite.stats.verdicts import Verdict
+from suite.stats.runs import Run
+from suite.stats.verdicts import Verdict, side_by_side
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
 from suite.store.store import Store
@@ -242,9 +250,10 @@ def verify() -> None:
     REPORTS.mkdir(exist_ok=True)
     write_verdicts(project, verdicts, REPORTS / "verdicts.json")
     write_curves(runs, REPORTS / "curves.csv")
-    table = Table("claim", "verdict", "scale", "reason", box=None)
+    table = Table("claim", "verdict", "scale", "observed, null and paper", "reason", box=None)
     for verdict in verdicts:
-        table.add_row(verdict.claim, verdict.state, verdict.scale or "-", verdict.reason)
+        sides = side_by_side(verdict)
+        table.add_row(verdict.claim, verdict.state, verdict.scale or "-", sides, verdict.reason)
     console.print(table)
 
 
@@ -298,6 +307,132 @@ def conform_(
     if plugin not in PLUGINS:
         raise typer.BadParameter(f"no plug-in {plugin}; known: {', '.join(PLUGINS)}")
     raise typer.Exit(conform(PLUGINS[plugin]))
+
+
+@app.command()
+def why(
+    left: Annotated[str, typer.Argument(metavar="RUN", help="key, its beginning, or a file")],
+    right: Annotated[str, typer.Argument(metavar="RUN", help="or CELL:SEED@SCALE")],
+) -> None:
+    """Show what differs between two runs, and the first step at which their traces part."""
+    store = Store(RUNS)
+    runs = known_runs(_project(), store, EVIDENCE)
+    try:
+        sides = [find_run(name, runs, store) for name in (left, right)]
+    except UnknownRunError as error:
+        raise typer.BadParameter(str(error)) from None
+    first, second = (run for run, _ in sides)
+    for run in (first, second):
+        stale = f", stale: {run.stale}" if run.stale else ""
+        _say(f"{run.key}  {run.name()}, {run.state}{stale}")
+    found = compare(first, second, rounded=any(rounded for _, rounded in sides))
+    for section in ("spec", "versions", "lock", "code", "machine"):
+        differences: tuple[Difference, ...] = getattr(found, section)
+        known = section in ("spec", "versions") or found.traces is not None
+        _say(f"{section}: {'' if differences else 'the same' if known else 'not known'}")
+        for one in differences:
+            _say(f"  {one.path}: {one.left} | {one.right}")
+    if found.traces is None:
+        waiting = [run for run in (first, second) if not run.provenance]
+        _say("traces: none; " + ", ".join(f"{run.key} is {run.state}" for run in waiting))
+    else:
+        _say_traces(found.traces)
+
+
+def _say_traces(traces: Traces) -> None:
+    told = f"{len(traces.shared)} shared series"
+    if traces.rounded:
+        told += ", compared with the digits that evidence keeps"
+    if not traces.partings:
+        _say(f"traces: {told}; the same at all common steps")
+    else:
+        first = traces.partings[0]
+        _say(
+            f"traces: part at step {first.step:.0f} in {first.series}: "
+            f"{first.left!r} | {first.right!r} ({len(traces.partings)} of {told} part)"
+        )
+    for side, names in (("first", traces.only_left), ("second", traces.only_right)):
+        if names:
+            _say(f"  only in the {side}: {', '.join(names)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can and can't run, and the command that mends what can't be."""
+    checks = []
+    for check in examine(_project(), RUNS):
+        checks.append(check)
+        word = "ok   " if check.ok else "can't"
+        _say(f"{word}  {check.name}: {check.found}")
+        if not check.ok:
+            _say(f"       means: {check.means}\n       mend:  {check.remedy}")
+    if not smoke_can_run(checks):
+        _say("The pipeline at smoke scale can't run on this machine.")
+        raise typer.Exit(1)
+    _say("The pipeline at smoke scale can run on this machine.")
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Option(help="one study; none means all")] = None,
+    scale: Annotated[Scale | None, typer.Option(help="one scale; none means all")] = None,
+) -> None:
+    """Count the runs of every cell by state, and show why runs failed."""
+    project = _project()
+    if study is not None and study not in project.studies:
+        raise typer.BadParameter(f"no study {study}; known: {', '.join(project.studies)}")
+    found = list(count_states(project, known_runs(project, Store(RUNS), EVIDENCE), study, scale))
+    states = [state for state in STATES if any(row.counts[state] for row in found)]
+    table = Table("study", "cell", "scale", *states, box=None)
+    table.columns[1].overflow = "fold"
+    for row in found:
+        counts = (str(row.counts[state] or "") for state in states)
+        table.add_row(row.study, row.cell, row.scale, *counts)
+    console.print(table)
+    messages = {run.key: run for row in found for run in row.runs if run.message}
+    for key, run in messages.items():
+        _say(f"{key}  {run.name()}, {run.state}: {run.message}")
+
+
+@app.command(name="export")
+def export_(
+    output: Annotated[Path, typer.Argument(help="a .csv or .parquet, or a folder for events")],
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="write TensorBoard events below a folder")
+    ] = False,
+) -> None:
+    """Write every series of all runs as a long table, or as TensorBoard events."""
+    project = _project()
+    runs = known_runs(project, Store(RUNS), EVIDENCE)
+    present = [run for run in runs if run.series and not run.stale]
+    try:
+        if tensorboard:
+            count = write_tensorboard(present, output)
+        elif output.suffix == ".csv":
+            count = write_csv(rows(project, present), output)
+        elif output.suffix == ".parquet":
+            count = write_parquet(rows(project, present), output)
+        else:
+            raise ExportError(
+                f"{output} has suffix {output.suffix!r}; use .csv or .parquet, or --tensorboard "
+                "for a folder of events"
+            )
+    except ExportError as error:
+        raise typer.BadParameter(str(error)) from None
+    _say(f"{count} values of {len(present)} runs are in {output}")
+    left = [run for run in runs if not run.series or run.stale]
+    if left:
+        _say(f"left out: {_counted(left)}")
+
+
+def _counted(runs: list[Run]) -> str:
+    states = Counter(state_of(run) for run in runs)
+    return ", ".join(f"{count} {state}" for state, count in states.items())
+
+
+def _say(line: str) -> None:
+    """One line as it is: not folded, not coloured."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

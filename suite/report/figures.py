@@ -6,14 +6,16 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from suite.report.panels import LINES, Panel, short_number
+from suite.report.panels import LINES, Panel, Reference, short_number
 
 WIDTH, HEIGHT = 4.4, 2.7  # inches: about 420 CSS pixels wide, so that text stays readable
 
-WIDE = 1000.0  # largest over smallest value from which on the axis is logarithmic
+POINTS = 80  # of a line, which is about 300 CSS pixels long: more would only make the page larger
+SEEDS = 10  # most seeds drawn one by one: more cannot be told apart
 
 # Stand-ins that are replaced by the page's own colours, light or dark.
 INK = "#010203"
@@ -41,29 +43,29 @@ STYLE: dict[Any, Any] = {
 
 
 def draw(panel: Panel) -> str:
-    """An `<svg>` element: means with pointwise 95 % intervals, and every seed as a thin line."""
+    """An `<svg>` element: means with pointwise 95 % intervals, and seeds as thin lines.
+
+    Nulls are dashed, bounds dotted, in the colour of the text.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.add_subplot()
+        for reference in panel.references:
+            _draw_reference(axes, reference)
         for line in panel.lines:
             colour = COLOURS[line.colour]
+            at = _drawn_points(line.steps)
             band = line.interval()
             if band is not None:
-                axes.fill_between(line.steps, *band, color=colour, alpha=0.13, linewidth=0)
-            axes.plot(line.steps, line.curves.T, color=colour, linewidth=0.6, alpha=0.45)
-            axes.plot(line.steps, line.mean, color=colour, linewidth=1.8)
-        # The interval of three seeds can dwarf the curves: the axis shows the seeds.
-        shown = np.concatenate([line.curves.ravel() for line in panel.lines])
-        shown = shown[np.isfinite(shown)]
-        if shown.size:
-            # A range of rounding errors around one value is not worth a whole axis.
-            least = 0.01 * max(float(np.abs(shown).max()), 1e-6)
-            middle, half = (shown.max() + shown.min()) / 2, (shown.max() - shown.min()) / 2
-            half = 1.12 * max(half, least)
-            axes.set_ylim(middle - half, middle + half)
-            if shown.min() > 0 and shown.max() > WIDE * shown.min():
-                axes.set_yscale("log")
-                axes.set_ylim(shown.min() / 1.5, shown.max() * 1.5)
+                low, high = band
+                axes.fill_between(
+                    line.steps[at], low[at], high[at], color=colour, alpha=0.13, linewidth=0
+                )
+            if panel.each_seed and len(line.curves) <= SEEDS:
+                seeds = line.curves[:, at].T
+                axes.plot(line.steps[at], seeds, color=colour, linewidth=0.6, alpha=0.45)
+            axes.plot(line.steps[at], line.mean[at], color=colour, linewidth=1.8)
+        _limit(axes, panel)
         axes.set_ylabel(panel.quantity)
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -71,6 +73,40 @@ def draw(panel: Panel) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True)
     return _inline(buffer.getvalue(), panel)
+
+
+def _drawn_points(steps: np.ndarray) -> np.ndarray:
+    """Indices of at most POINTS evaluations, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, len(steps) - 1, POINTS).round().astype(int))
+
+
+def _draw_reference(axes: Axes, reference: Reference) -> None:
+    if reference.low is not None and reference.high is not None:
+        axes.fill_between(
+            reference.steps, reference.low, reference.high, color=INK, alpha=0.08, linewidth=0
+        )
+    at = _drawn_points(reference.steps)
+    dashes = (4, 3) if reference.kind == "null" else (1, 2)
+    axes.plot(reference.steps[at], reference.values[at], color=INK, linewidth=1.1, dashes=dashes)
+
+
+def _limit(axes: Axes, panel: Panel) -> None:
+    """The interval of three seeds can dwarf the curves: the axis shows seeds and references, and
+    what their bands exceed is cut."""
+    shown = np.concatenate(
+        [line.curves.ravel() for line in panel.lines] + [r.values for r in panel.references]
+    )
+    shown = shown[np.isfinite(shown)]
+    if not shown.size:
+        return
+    # A range of rounding errors around one value is not worth a whole axis.
+    least = 0.01 * max(float(np.abs(shown).max()), 1e-6)
+    middle, half = (shown.max() + shown.min()) / 2, (shown.max() - shown.min()) / 2
+    half = 1.12 * max(half, least)
+    axes.set_ylim(middle - half, middle + half)
+    if panel.logarithmic:
+        axes.set_yscale("log")
+        axes.set_ylim(shown.min() / 1.5, shown.max() * 1.5)
 
 
 def _inline(text: str, panel: Panel) -> str:
@@ -84,7 +120,15 @@ def _inline(text: str, panel: Panel) -> str:
     svg = re.sub(r'(url\(|xlink:href=")#', rf"\1#{prefix}", svg)
     svg = re.sub(r'\swidth="[^"]*pt"', "", svg, count=1)
     svg = re.sub(r'\sheight="[^"]*pt"', "", svg, count=1)
+    # A tenth of a point is finer than a screen shows.
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', _rounded, svg)
+    svg = re.sub(r" font-family: [^;]*;| stroke-linejoin: [a-z]*;|\n *", "", svg)
     svg = svg.replace(INK, "currentColor")
     for i, colour in enumerate(COLOURS):
         svg = svg.replace(colour, f"var(--line-{i})")
     return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    short = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}", attribute[0])
+    return re.sub(r"\s*([MLCQz])\s*", r"\1", short.replace(".0 ", " "))

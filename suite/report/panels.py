@@ -1,7 +1,8 @@
-"""What the figures show: runs of one task, scale and budget as lines over steps, one per cell."""
+"""What figures show: runs of one task, scale and budget as lines over steps, one line per cell."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -11,6 +12,9 @@ from suite.stats.runs import Run
 
 LINES = 8
 """Most lines of a panel: more cannot be told apart."""
+
+WIDE = 1000.0
+"""Largest over smallest value from which on a diagnostic has a logarithmic axis."""
 
 MAIN_SERIES = {
     "return": "mean evaluation return",
@@ -22,7 +26,10 @@ MAIN_SERIES = {
 
 @dataclass(frozen=True)
 class Line:
-    """One cell: steps [E], curves [S, E] of done seeds, their mean and its 95 % t interval [E]."""
+    """One cell: steps [E], curves [S, E] of done seeds, their mean and its 95 % t interval [E].
+
+    `keys` are the keys of the runs of `seeds`. Values may be NaN.
+    """
 
     label: str
     colour: int
@@ -30,6 +37,7 @@ class Line:
     curves: np.ndarray
     seeds: tuple[int, ...]
     diverged: tuple[int, ...]
+    keys: tuple[str, ...] = ()
 
     @property
     def told(self) -> str:
@@ -40,6 +48,12 @@ class Line:
     @property
     def mean(self) -> np.ndarray:
         return np.asarray(self.curves.mean(axis=0))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """First and last finite mean; NaN where there is none."""
+        finite = self.mean[np.isfinite(self.mean)]
+        return (float(finite[0]), float(finite[-1])) if finite.size else (np.nan, np.nan)
 
     def interval(self) -> tuple[np.ndarray, np.ndarray] | None:
         """None for one seed."""
@@ -52,14 +66,37 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What lines are held against: values [E] at steps [E], with a band [E] where it has one."""
+
+    label: str
+    kind: Literal["null", "bound"]
+    steps: np.ndarray
+    values: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+    @property
+    def told(self) -> str:
+        """Its values in words."""
+        finite = self.values[np.isfinite(self.values)]
+        first, last = (short_number(value).replace("-", "−") for value in finite[[0, -1]])
+        return f"{self.label}: {first if first == last else f'{first} to {last}'}"
+
+
+@dataclass(frozen=True)
 class Panel:
-    """One figure: a quantity over training steps, a line per cell."""
+    """One figure: a quantity over training steps, a line per cell, and what to hold it against."""
 
     id: str
     title: str
     quantity: str
     note: str
     lines: tuple[Line, ...]
+    references: tuple[Reference, ...] = ()
+    logarithmic: bool = False
+    each_seed: bool = True
+    """Whether every seed is drawn, beside the mean and its interval."""
 
     @property
     def constant(self) -> bool:
@@ -69,9 +106,10 @@ class Panel:
     def alternative(self) -> str:
         """The figure in words, for those who can't see it."""
         told = [
-            f"{line.label}, {line.told}: from {line.mean[0]:.4g} to {line.mean[-1]:.4g}"
+            f"{line.label}, {line.told}: from {line.ends[0]:.4g} to {line.ends[1]:.4g}"
             for line in self.lines
         ]
+        told += [f"{reference.kind}, {reference.told}" for reference in self.references]
         steps = f"{self.lines[0].steps[0]:,.0f} to {self.lines[0].steps[-1]:,.0f}"
         return f"{self.quantity} over steps {steps}. {'; '.join(told)}."
 
@@ -86,6 +124,8 @@ def short_number(value: float) -> str:
 
 Group = tuple[str, str, int]
 """Task, scale and budget."""
+Cells = Mapping[str, Sequence[Run]]
+"""Runs by cell."""
 
 
 def grouped(runs: Iterable[Run]) -> dict[Group, dict[str, list[Run]]]:
@@ -98,17 +138,40 @@ def grouped(runs: Iterable[Run]) -> dict[Group, dict[str, list[Run]]]:
     return groups
 
 
-def learning_panels(cells: Mapping[str, Sequence[Run]], group: Group) -> list[Panel]:
+def level(
+    label: str, value: float, line: Line, kind: Literal["null", "bound"] = "null"
+) -> Reference:
+    """A reference at one value, over the steps of a line."""
+    return Reference(label, kind, line.steps[[0, -1]], np.full(2, value))
+
+
+def random_play(lines: Sequence[Line], cells: Cells) -> list[Reference]:
+    """The task's return of uniform actions, where it is known."""
+    value = next(iter(cells.values()))[0].spec["task"].get("random_return")
+    return [] if value is None else [level("random play", value, lines[0])]
+
+
+def group_title(group: Group) -> str:
+    """Task, scale and budget in words."""
+    task, scale, budget = group
+    return f"{task}, {scale}, {short_number(budget)} steps"
+
+
+def learning_panels(cells: Cells, group: Group) -> list[Panel]:
     """The main series of a group's cells; none for a series of one point."""
     for name, quantity in MAIN_SERIES.items():
         panels = _panels(cells, group, name, quantity, "", [name])
+        if panels and name == "return":
+            nulls = tuple(random_play(panels[0].lines, cells))
+            return [replace(panel, references=nulls) for panel in panels]
         if panels:
             return panels
     return []
 
 
-def diagnostic_panels(cells: Mapping[str, Sequence[Run]], group: Group) -> list[Panel]:
-    """Weight norms, effective learning rates and plug-in diagnostics, a mean over layers each."""
+def diagnostic_panels(cells: Cells, group: Group) -> list[Panel]:
+    """Weight norms, effective learning rates, dead units and what plug-ins record, a mean over
+    layers each."""
     families = dict.fromkeys(
         family
         for runs in cells.values()
@@ -122,8 +185,34 @@ def diagnostic_panels(cells: Mapping[str, Sequence[Run]], group: Group) -> list[
         }
         note = "mean over layers" if len(members) > 1 else ""
         quantity = family.replace("_", " ").replace("plugin/", "").replace("/", ": ")
-        panels += _panels(cells, group, family, quantity, note, members)
+        panels += [
+            replace(panel, logarithmic=_is_wide(panel.lines), each_seed=False)
+            for panel in _panels(cells, group, family, quantity, note, members)
+        ]
     return panels
+
+
+def _is_wide(lines: Sequence[Line]) -> bool:
+    values = np.concatenate([line.curves.ravel() for line in lines])
+    values = values[np.isfinite(values)]
+    return bool(values.size and values.min() > 0 and values.max() > WIDE * values.min())
+
+
+def lines_of(
+    cells: Cells,
+    labels: Mapping[str, str],
+    series: Collection[str],
+    change: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> list[Line]:
+    """A line for each cell that has one of the series, in the order of the cells.
+
+    A cell's values are the mean over those of `series` that it has, after `change`.
+    """
+    return [
+        line
+        for i, (cell, runs) in enumerate(cells.items())
+        if (line := _line(labels[cell], i % LINES, runs, series, change)) is not None
+    ]
 
 
 def _family(series: str) -> str | None:
@@ -131,6 +220,8 @@ def _family(series: str) -> str | None:
     parts = series.split("/")
     if parts[0] in ("weight_norm_ratio", "effective_learning_rate"):
         return parts[0]
+    if parts[0] == "dead_fraction" and len(parts) > 1:
+        return "dead_fraction of hidden units"
     return "/".join(parts[:3]) if parts[0] == "plugin" else None
 
 
@@ -139,26 +230,22 @@ def _names(runs: Sequence[Run]) -> set[str]:
 
 
 def _panels(
-    cells: Mapping[str, Sequence[Run]],
+    cells: Cells,
     group: Group,
     name: str,
     quantity: str,
     note: str,
     series: Collection[str],
 ) -> list[Panel]:
-    labels = _labels(cells)
-    lines = [
-        line
-        for i, (cell, runs) in enumerate(sorted(cells.items(), key=_plain_first))
-        if (line := _line(labels[cell], i % LINES, runs, series)) is not None
-    ]
+    in_order = dict(sorted(cells.items(), key=_plain_first))
+    lines = lines_of(in_order, _labels(cells), series)
     task, scale, budget = group
     panels = []
     for part, start in enumerate(range(0, len(lines), LINES)):
         panels.append(
             Panel(
-                id=f"{task}-{scale}-{budget}-{name}-{part}".replace("/", "-").replace("_", "-"),
-                title=f"{task}, {scale}, {short_number(budget)} steps",
+                id=panel_id(task, scale, str(budget), name, str(part)),
+                title=group_title(group),
                 quantity=quantity,
                 note=note,
                 lines=tuple(lines[start : start + LINES]),
@@ -167,7 +254,18 @@ def _panels(
     return panels
 
 
-def _line(label: str, colour: int, runs: Sequence[Run], series: Collection[str]) -> Line | None:
+def panel_id(*parts: str) -> str:
+    """An id for the page."""
+    return "-".join(parts).replace("/", "-").replace("_", "-").replace(" ", "-").replace("*", "")
+
+
+def _line(
+    label: str,
+    colour: int,
+    runs: Sequence[Run],
+    series: Collection[str],
+    change: Callable[[np.ndarray], np.ndarray] | None,
+) -> Line | None:
     done = [run for run in runs if run.state == "done"]
     names = [name for name in sorted(done[0].series) if name in series] if done else []
     if not names:
@@ -182,8 +280,15 @@ def _line(label: str, colour: int, runs: Sequence[Run], series: Collection[str])
     if len(steps) < 2 or not same:
         return None
     curves = np.stack([np.mean([run.series[n].values for n in names], axis=0) for run in same])
-    diverged = tuple(run.seed for run in runs if run.state == "diverged")
-    return Line(label, colour, steps, curves, tuple(run.seed for run in same), diverged)
+    return Line(
+        label=label,
+        colour=colour,
+        steps=steps,
+        curves=curves if change is None else change(curves),
+        seeds=tuple(run.seed for run in same),
+        diverged=tuple(run.seed for run in runs if run.state == "diverged"),
+        keys=tuple(run.key for run in same),
+    )
 
 
 def _plain_first(item: tuple[str, Sequence[Run]]) -> tuple[bool, str]:

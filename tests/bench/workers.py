@@ -48,15 +48,13 @@ def stacked(run: RunSpec, seeds: Sequence[int]) -> Advance:
 
 
 def peer(run: RunSpec, algorithm: str, seed: int) -> Advance:
-    """Stable-Baselines3 on the same environment, one thread."""
+    """Stable-Baselines3 with the same settings on the same environment, one thread."""
     import torch
     from sb3_peers import sb3_agent
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from suite.envs.make import make_environment
-
     torch.set_num_threads(1)
-    agent = sb3_agent(algorithm, make_environment(run.task), seed)
+    agent = sb3_agent(run.model_copy(update={"seed": seed}), total_steps=1_000_000)
 
     class StopAfter(BaseCallback):
         left = 0

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from toy_project import AGENTS, BUDGETS, PLUGINS, TASKS, cell, claim, record
 
+from suite.report.page import write_report
 from suite.specs.loading import Project, Study
 from suite.stats.runs import Run
 from suite.stats.verdicts import Verdict, expectations, judge
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+def toy_project(root: Path) -> Project:
     cells = {
         scale: tuple(cell(task, plugin, scale) for task in TASKS for plugin in PLUGINS)
         for scale in BUDGETS
@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> Project:
         "second": Study("second", "The Second Paper", (claim("second-C1", "labels"),)),
     }
     return Project(
-        root=tmp_path,
+        root=root,
         tasks=TASKS,
         agents={agent.name: agent for agent in AGENTS.values()},
         plugins={"pptb": PLUGINS["pptb"][0]},
@@ -38,8 +38,7 @@ def project(tmp_path: Path) -> Project:
     )
 
 
-@pytest.fixture
-def runs(project: Project) -> list[Run]:
+def toy_runs(project: Project) -> list[Run]:
     """All smoke runs of `hill` are done, those of `labels` failed, `paper` has not begun."""
     found = []
     for planned in project.cells["smoke"]:
@@ -61,7 +60,31 @@ def runs(project: Project) -> list[Run]:
     return found
 
 
+def toy_verdicts(project: Project, runs: list[Run]) -> list[Verdict]:
+    claims = [claim for study in project.studies.values() for claim in study.claims]
+    return [judge(claim, runs, expectations(project)) for claim in claims]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return toy_project(tmp_path)
+
+
+@pytest.fixture
+def runs(project: Project) -> list[Run]:
+    return toy_runs(project)
+
+
 @pytest.fixture
 def verdicts(project: Project, runs: list[Run]) -> list[Verdict]:
-    claims = [claim for study in project.studies.values() for claim in study.claims]
-    return [judge(claim, runs, expectations(project)) for claim in claims]  # type: ignore[arg-type]
+    return toy_verdicts(project, runs)
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a report on the toy project; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("report")
+    project = toy_project(folder)
+    runs = toy_runs(project)
+    write_report(project, runs, toy_verdicts(project, runs), folder)
+    return folder

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from scipy import stats
 
 from suite.specs.claims import ClaimSpec
-from suite.stats.verdicts import Expected, Verdict, judge
+from suite.stats.verdicts import Expected, Verdict, judge, side_by_side
 
 A, B, C, D = (f"toy--agent--{name}" for name in ("none", "norm", "nap", "pptb"))
 HIGH, LOW = [0.90, 0.91, 0.92, 0.90], [0.50, 0.52, 0.51, 0.49]
@@ -404,15 +404,17 @@ def test_an_open_claim_says_how_many_seeds_would_settle_it(make_cell) -> None:  
 
 def test_a_verdict_holds_observed_null_and_paper_side_by_side(make_cell) -> None:  # type: ignore[no-untyped-def]
     null = {"name": "selection", "value": 0.2, "low": 0.1, "high": 0.3, "source": "measured"}
-    runs = make_cell(A, LOW) + make_cell(B, HIGH)
-    for verdict in (
-        judge(claim("difference", null=null), runs),
-        judge(claim("difference", null=null), []),
-    ):
+    spec = claim("difference", null=null)
+    seen, empty = judge(spec, make_cell(A, LOW) + make_cell(B, HIGH)), judge(spec, [])
+    for verdict in (seen, empty):
         assert verdict.paper == "0.3"
         assert verdict.null is not None
         assert (verdict.null.name, verdict.null.source) == ("selection", "measured")
         assert (verdict.null.low, verdict.null.value, verdict.null.high) == (0.1, 0.2, 0.3)
+    told = "null: selection: 0.2 [0.1, 0.3]; paper: 0.3"
+    assert side_by_side(empty) == f"observed: nothing; {told}"
+    assert side_by_side(seen) == f"observed: 0.403 [0.387, 0.418]; {told}"
+    assert "null: no effect;" in side_by_side(judge(claim("difference"), []))
 
 
 def test_a_null_with_a_range_must_be_beaten_beyond_its_range(make_cell) -> None:  # type: ignore[no-untyped-def]

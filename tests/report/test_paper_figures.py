@@ -1,0 +1,175 @@
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from suite.report import paper_figures
+from suite.report.judged import Judged
+from suite.report.paper_figures import FIGURES, LEFT_OUT, redraw, walk_energy_lost
+from suite.specs.loading import Project, load_project
+from suite.stats.nulls import ResolvedNull
+from suite.stats.runs import Run, Series
+from suite.stats.verdicts import judge
+
+STEPS = np.array([0.0, 500.0, 1000.0])
+
+
+@pytest.fixture(scope="module")
+def papers() -> Project:
+    return load_project(Path(__file__).parents[2])
+
+
+@pytest.fixture(scope="module")
+def judged(papers: Project) -> dict[str, Judged]:
+    claims = [claim for study in papers.studies.values() for claim in study.claims]
+    return {claim.id: Judged(claim, judge(claim, [])) for claim in claims}
+
+
+def runs_of(
+    papers: Project, cells: Sequence[str], scale: str, **series: Sequence[float]
+) -> list[Run]:
+    """Done runs of all seeds of cells, with the same values in each."""
+    found = []
+    for cell in papers.cells[scale]:  # type: ignore[index]
+        for spec in cell.runs if cell.id in cells else ():
+            points = {
+                name.replace("__", "/"): Series(STEPS, np.array(values))
+                for name, values in series.items()
+            }
+            found.append(
+                Run(
+                    spec.key(),
+                    cell.id,
+                    cell.scale,
+                    spec.seed,
+                    "done",
+                    spec=spec.model_dump(mode="json"),
+                    series=points,
+                )
+            )
+    return found
+
+
+def panels(study: str, source: str, runs: list[Run], judged: dict[str, Judged]):  # type: ignore[no-untyped-def]
+    (found,) = (r for r in redraw(study, runs, judged) if r.figure.source == source)
+    return found.panels
+
+
+def test_every_figure_names_cells_that_some_scale_has(papers: Project) -> None:
+    known = {cell.id for cells in papers.cells.values() for cell in cells}
+    assert {figure.study for figure in FIGURES} <= {*papers.studies}
+    for figure in FIGURES:
+        for task in figure.tasks:
+            assert len(known & {*figure.cells_of(task)}) >= 1, (figure.source, task)
+        for plugins in figure.plugins:
+            arms = {c for t in figure.tasks for c in figure.cells_of(t) if c.endswith(plugins)}
+            assert known & arms, (figure.source, plugins)
+
+
+def test_what_is_said_to_be_left_out_is_not_recorded(papers: Project) -> None:
+    assert {*LEFT_OUT} <= {*papers.studies}
+    probes = {
+        probe.kind
+        for cells in papers.cells.values()
+        for cell in cells
+        for probe in cell.runs[0].probes
+    }
+    assert "policy_path" not in probes, "paths are recorded: redraw Figs. 1 to 9 of the ladder"
+
+
+def test_the_largest_scale_that_has_two_arms_is_drawn(papers, judged) -> None:  # type: ignore[no-untyped-def]
+    arms = [f"breakout--chain-ddqn--{plugins}" for plugins in ("none", "pptb")]
+    runs = runs_of(papers, arms, "smoke", **{"return": [0.0, 1.0, 2.0]})
+    runs += runs_of(papers, arms[:1], "short", **{"return": [0.0, 5.0, 9.0]})
+    (panel,) = panels("ladder", "Table 3", runs, judged)
+    assert panel.title == "breakout, smoke, 4k steps"
+    assert [line.label for line in panel.lines] == ["none", "pptb"]
+    assert [(r.label, r.values[0]) for r in panel.references] == [("random play", 0.51)]
+    assert panels("ladder", "Table 3", runs[-1:], judged) == ()
+
+
+def test_selection_scales_the_gain_over_random_play(papers, judged) -> None:  # type: ignore[no-untyped-def]
+    arms = [f"hopper--td3-official--{plugins}" for plugins in ("none", "pptb")]
+    runs = runs_of(papers, arms, "smoke", **{"return": [0.0, 16.7, 116.7]})
+    null = ResolvedNull(name="best of 12", value=1.1, low=0.9, high=1.5, source="drawn")
+    one = judged["pptb-C10-auc"]
+    claims = {"pptb-C10-auc": replace(one, verdict=one.verdict.model_copy(update={"null": null}))}
+    (panel,) = panels("ladder", "Fig. 10 and Table 1", runs, claims)
+    play, best = panel.references
+    assert (play.label, best.label) == ("random play", "best of 12")
+    assert np.isnan(best.values[:2]).all()
+    ends = (best.low[2], best.values[2], best.high[2])
+    assert ends == pytest.approx((106.7, 126.7, 166.7))
+    unknown = {"pptb-C10-auc": replace(one, verdict=one.verdict.model_copy(update={"null": None}))}
+    for claims in (unknown, {}):
+        (panel,) = panels("ladder", "Fig. 10 and Table 1", runs, claims)
+        assert [reference.label for reference in panel.references] == ["random play"]
+
+
+def test_every_claim_that_a_figure_reads_is_stated(papers, judged) -> None:  # type: ignore[no-untyped-def]
+    source = Path(paper_figures.__file__).read_text(encoding="utf-8")
+    named = re.findall(r'"((?:pptb|nap)-C\d+[^"]*)"', source)
+    assert len(named) == 3
+    assert {*named} <= {*judged}
+
+
+def test_lost_energy_is_drawn_beside_random_walks(papers, judged) -> None:  # type: ignore[no-untyped-def]
+    runs = runs_of(
+        papers,
+        ["hopper--td3-official--pptb"],
+        "smoke",
+        plugin__pptb__kept_energy=[1.0, 0.9999, 0.999],
+        plugin__pptb__snapshots=[1.0, 30.0, 40.0],
+        weight_norm__actor__hidden1=[3.0, 3.0, 5.0],
+        weight_norm__actor__output=[4.0, 4.0, 5.0],
+    )
+    (panel,) = panels("ladder", "section 4.1, the energy in few directions", runs, judged)
+    assert panel.logarithmic
+    assert panel.lines[0].mean[1:] == pytest.approx([1e-4, 1e-3])
+    zero, grown = panel.references
+    assert zero.values[2] == pytest.approx(walk_energy_lost(40, 16, 0.0))
+    # The squared norm doubled: the walk started one displacement from zero.
+    assert np.isnan(grown.values[1])
+    assert grown.values[2] == pytest.approx(walk_energy_lost(40, 16, 1.0))
+
+
+def test_arms_that_are_agents_are_labelled_by_agent(papers, judged) -> None:  # type: ignore[no-untyped-def]
+    arms = [f"dead_unit_walk--walk-sign-{norm}--none" for norm in ("none", "rms", "layer")]
+    runs = runs_of(papers, arms, "smoke", dead_fraction=[0.5, 0.6, 0.7])
+    (panel,) = panels("nap", "Figs. 11 and 12, adaptive updates", runs, judged)
+    assert [line.label for line in panel.lines] == [arm.split("--")[1] for arm in arms]
+
+
+def test_guessing_and_bounds_are_drawn(papers, judged) -> None:  # type: ignore[no-untyped-def]
+    arms = [f"random_labels--mlp-lr3e-3--{plugins}" for plugins in ("none", "nap")]
+    runs = runs_of(papers, arms, "smoke", online_accuracy=[0.9, 0.8, 0.7])
+    (panel,) = panels("nap", "Figs. 2 and 5", runs, judged)
+    assert [(r.label, r.values[0]) for r in panel.references] == [("guessing", 0.1)]
+    arms = [f"inverted_pendulum--td3-official--pptb_{how}" for how in ("stable", "unstable")]
+    runs = runs_of(papers, arms, "smoke", weight_norm_ratio__actor__hidden1=[1.0, 2.0, 4.0])
+    (panel,) = panels("ladder", "ours, to section 4.2", runs, judged)
+    assert [(r.kind, r.values[0]) for r in panel.references] == [("bound", 3.0), ("bound", 10.0)]
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "rank", "start"), [(40, 16, 0.0), (40, 4, 0.0), (20, 3, 3.0)]
+)
+def test_the_walks_lost_energy_is_that_of_simulated_walks(
+    snapshots: int, rank: int, start: float
+) -> None:
+    random = np.random.default_rng(0)
+    path = random.normal(size=(snapshots, 20_000)).cumsum(axis=0)
+    origin = random.normal(size=20_000)
+    path += origin * start * np.linalg.norm(path[-1]) / np.linalg.norm(origin)
+    kept = np.linalg.svd(path, full_matrices=False)[2][:rank]
+    lost = 1 - np.sum((kept @ path[-1]) ** 2) / np.sum(path[-1] ** 2)
+    assert walk_energy_lost(snapshots, rank, start) == pytest.approx(lost, rel=0.1)
+
+
+def test_a_walk_farther_from_zero_loses_less() -> None:
+    lost = [walk_energy_lost(40, 16, start) for start in (0.0, 0.5, 1.0, 3.0, 10.0)]
+    assert lost == sorted(lost, reverse=True)
+    assert walk_energy_lost(10, 16, 0.0) == 0.0

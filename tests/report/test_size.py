@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from suite.report.page import write_report
+from suite.specs.loading import load_project
+from suite.specs.models import RunSpec
+from suite.stats.runs import Run, Series
+from suite.stats.verdicts import expectations, judge
+
+PATHS = ("boost_times_window", "kept_energy", "move_to_norm", "moves", "snapshots")
+NORMS = ("weight_norm", "weight_norm_ratio", "effective_learning_rate")
+
+
+def everything_recorded(spec: RunSpec, random: np.random.Generator) -> dict[str, Series]:
+    """The series that a run of the spec leaves, with random walks for values."""
+    names = {"dead_unit_walk": ["dead_fraction"], "classifier": ["online_accuracy"]}.get(
+        spec.agent.kind, ["return", "train_return"]
+    )
+    groups = {"classifier": ["classifier"], "dqn": ["q"]}.get(spec.agent.kind, ["actor", "critic"])
+    weights = [f"{group}/{name}" for group in groups for name in ("hidden1", "hidden2", "output")]
+    if spec.probes:
+        names = names + [f"{norm}/{weight}" for norm in NORMS for weight in weights]
+    for plugin in spec.plugins:
+        if plugin.kind == "pptb":
+            names = names + [f"plugin/pptb/{name}" for name in PATHS]
+        elif plugin.kind in ("nap", "projection"):
+            names = names + [f"plugin/{plugin.kind}/growth/{weight}" for weight in weights]
+    steps = np.arange(0.0, spec.budget + 1, spec.evaluate_every)
+    found = {n: Series(steps, 1 + np.abs(random.normal(size=len(steps)).cumsum())) for n in names}
+    if "plugin/pptb/snapshots" in found:
+        found["plugin/pptb/snapshots"] = Series(steps, np.full(len(steps), 100.0))
+    return found
+
+
+@pytest.mark.long
+def test_with_every_run_of_every_scale_the_report_is_below_8_megabytes(tmp_path: Path) -> None:
+    project = load_project(Path(__file__).parents[2])
+    random = np.random.default_rng(0)
+    runs = [
+        Run(
+            key=spec.key(),
+            cell=cell.id,
+            scale=scale,
+            seed=spec.seed,
+            state="done",
+            spec=spec.model_dump(mode="json"),
+            series=everything_recorded(spec, random),
+            provenance={"cpu": "one", "seconds": {"total": 1.0}},
+        )
+        for scale, cells in project.cells.items()
+        for cell in cells
+        for spec in cell.runs
+    ]
+    claims = [claim for study in project.studies.values() for claim in study.claims]
+    expected = expectations(project)
+    write_report(project, runs, [judge(claim, runs, expected) for claim in claims], tmp_path)
+    assert (tmp_path / "report.html").stat().st_size < 8_000_000
