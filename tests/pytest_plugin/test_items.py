@@ -260,7 +260,7 @@ def test_loaded_by_its_entry_point_it_costs_other_sessions_nothing(
 
         def test_plugin_is_there_and_light(request):
             assert request.config.pluginmanager.hasplugin("suite.pytest_plugin")
-            heavy = {"torch", "numpy", "pydantic", "suite.judging"}
+            heavy = {"torch", "suite.judging", "suite.specs.models"}
             assert not heavy & set(sys.modules)
         """
     )
