@@ -5,10 +5,19 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
+AGENTS_GROUP = "rl_claims.agents"
+PLUGINS_GROUP = "rl_claims.plugins"
+GROUPS = (AGENTS_GROUP, PLUGINS_GROUP)
 
 
 class ExtensionError(Exception):
     """What another package registers cannot be used; the message names it and says what to do."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of the installed packages that register agents or plug-ins, by name."""
+    points = [point for group in GROUPS for point in entry_points(group=group)]
+    return {point.dist.name: point.dist.version for point in points if point.dist}
 
 
 class Extended(MutableMapping[str, Value]):

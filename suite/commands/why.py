@@ -13,7 +13,10 @@ from suite.store.evidence import DIGITS
 ABSENT = "-"
 
 # Sections of provenance by entry. `seconds` differ between any two runs.
-_SECTIONS = {"constraints_sha256": "lock", "libraries": "lock", "python": "lock", "git": "code"}
+_SECTIONS = {
+    **dict.fromkeys(("constraints_sha256", "libraries", "extensions", "python"), "lock"),
+    "git": "code",
+}
 _LEFT_OUT = ("seconds",)
 
 

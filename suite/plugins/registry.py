@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Protocol
 
-from suite.extensions import Extended, unversioned
+from suite.extensions import PLUGINS_GROUP, Extended, unversioned
 from suite.plugins.controls import Deaden, Inflate, NormOnly, ProjectionOnly, SnapshotAverage
 from suite.plugins.nap import NaP
 from suite.plugins.pptb import PPTB
@@ -31,7 +31,7 @@ def unusable(name: str, value: Any) -> str:
 
 
 PLUGINS: MutableMapping[str, type[Plugin]] = Extended(
-    {plugin.kind: plugin for plugin in OWN}, "rl_claims.plugins", unusable
+    {plugin.kind: plugin for plugin in OWN}, PLUGINS_GROUP, unusable
 )
 
 

@@ -18,7 +18,7 @@ from baselines.td3 import TD3
 from suite.analysis.dead_unit_walk import DeadUnitWalk
 from suite.analysis.probes import PROBES
 from suite.envs.versions import RENDERERS, VERSIONS
-from suite.extensions import Extended, unversioned
+from suite.extensions import AGENTS_GROUP, Extended, unversioned
 from suite.plugins.registry import PLUGINS
 from suite.specs.models import Family, Spec
 
@@ -61,7 +61,7 @@ AGENTS: MutableMapping[str, AgentClass] = Extended(
         "classifier": Classifier,
         "dead_unit_walk": DeadUnitWalk,
     },
-    "rl_claims.agents",
+    AGENTS_GROUP,
     unusable,
 )
 

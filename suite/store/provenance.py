@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 import torch
 
+from suite import extensions
+
 LIBRARIES = ("torch", "numpy", "scipy", "mujoco", "gymnasium", "minatar", "safetensors", "dask")
 
 
@@ -26,6 +28,7 @@ def collect(device: str = "cpu", root: Path | None = None) -> dict[str, Any]:
         "constraints_sha256": _constraints(root),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
+        "extensions": extensions.versions(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cores": os.cpu_count(),

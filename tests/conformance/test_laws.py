@@ -150,6 +150,7 @@ def test_a_broken_law_is_found(use: Any, tmp_path: Path, plugin: type[Plugin], l
         check(law, tmp_path)
 
 
+@pytest.mark.long
 def test_the_command_passes_a_sound_plug_in_and_tells_what_it_skipped(
     use: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:

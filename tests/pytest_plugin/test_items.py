@@ -260,7 +260,7 @@ def test_loaded_by_its_entry_point_it_costs_other_sessions_nothing(
 
         def test_plugin_is_there_and_light(request):
             assert request.config.pluginmanager.hasplugin("suite.pytest_plugin")
-            heavy = {"torch", "numpy", "pydantic", "suite.judging"}
+            heavy = {"torch", "suite.judging", "suite.specs.models"}
             assert not heavy & set(sys.modules)
         """
     )
@@ -276,17 +276,21 @@ def test_items_match_verify_and_the_report_one_to_one(pytester, monkeypatch):
         assert CliRunner().invoke(suite.cli.app, [command]).exit_code == 0
     verdicts = json.loads((pytester.path / "reports" / "verdicts.json").read_text())
     stated = {
-        claim: v["state"] for claims in verdicts["claims"].values() for claim, v in claims.items()
+        claim: told for claims in verdicts["claims"].values() for claim, told in claims.items()
     }
-    summary = (pytester.path / "reports" / "summary.md").read_text()
+    summary = (pytester.path / "reports" / "summary.md").read_text().splitlines()
 
-    found = outcomes(run(pytester, "tasks", "-m", "claim"))
+    session = run(pytester, "tasks", "-m", "claim")
     expected = {"supported": "passed", "contradicted": "failed"}
-    assert found == {claim: expected.get(state, "skipped") for claim, state in stated.items()}
-    for claim, state in stated.items():
-        assert any(
-            line.startswith(f"| {claim} |") and state in line for line in summary.splitlines()
-        )
+    assert outcomes(session) == {
+        claim: expected.get(told["state"], "skipped") for claim, told in stated.items()
+    }
+    for report in calls(session):
+        told = dict(report.user_properties)
+        found = stated.pop(told["claim"])
+        assert (told["verdict"], told["reason"]) == (found["state"], found["reason"])
+        assert any(f"| {told['claim']} |" in line and found["state"] in line for line in summary)
+    assert stated == {}
 
 
 @pytest.mark.long

@@ -8,9 +8,12 @@ import torch
 from study import write_project
 
 import suite.judging
+from baselines.classifier import Classifier
 from suite.judging import Judging, judge_all
 from suite.specs.claims import ClaimSpec
 from suite.specs.models import Cell, RunSpec
+from suite.specs.planning import memory_estimate, seconds_estimate
+from suite.specs.registry import AGENTS
 from suite.stats.collecting import collect_runs
 from suite.stats.intervals import CONFIDENCE
 from suite.stats.sequential import Looks
@@ -140,6 +143,26 @@ def test_no_seeds_are_added_where_seeds_do_not_settle(trainer: Trainer, tmp_path
     verdict = judging.verdict(claim(judging, "small-C1"))
     assert "needs scale paper" in verdict.reason
     assert trainer.seeds("none") == [0, 1, 2]
+
+
+class Learner(Classifier):
+    """As another package would register it."""
+
+    VERSION = 7
+
+
+def test_an_agent_of_another_package_trains_under_its_own_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(AGENTS, "learner", Learner)  # type: ignore[arg-type]
+    write_project(tmp_path)
+    presets = tmp_path / "tasks" / "presets.yaml"
+    presets.write_text(presets.read_text().replace("kind: classifier", "kind: learner"))
+    judging = Judging(tmp_path, train=True)
+    assert judging.cell("labels--mlp--none").state == "trained"
+    (cell,) = (c for c in judging.project.cells["smoke"] if c.id == "labels--mlp--none")
+    assert cell.runs[0].versions == {"agent/learner": 7, "env/synthetic": 1}
+    assert seconds_estimate(cell) > 0 and memory_estimate(cell) > 0
 
 
 def test_training_leaves_torch_as_it_was(

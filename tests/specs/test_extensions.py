@@ -11,6 +11,7 @@ from suite.extensions import Extended, ExtensionError
 from suite.plugins.registry import OWN, PLUGINS, unusable
 from suite.specs.registry import AGENTS
 from suite.specs.registry import unusable as unusable_agent
+from suite.store.provenance import collect
 
 Install = Callable[..., None]
 NUMBERS = count()
@@ -125,6 +126,11 @@ def test_an_agent_that_cannot_be_used_is_refused_by_name(
     install(AGENT, "rl_claims.agents", {"mine": value})
     with pytest.raises(ExtensionError, match=wrong):
         list(Extended(dict(AGENTS), "rl_claims.agents", unusable_agent))
+
+
+def test_provenance_names_the_packages_with_their_versions(install: Install) -> None:
+    package = install(PLUGIN, "rl_claims.plugins", {"halve": "Halve"})
+    assert collect()["extensions"] == {package: "1.0"}
 
 
 def test_two_packages_with_one_name_are_both_named(install: Install) -> None:
