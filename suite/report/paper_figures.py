@@ -426,10 +426,9 @@ def _panels(place: int, figure: PaperFigure, runs: Sequence[Run], judged: ByClai
     panels = []
     for task in figure.tasks:
         wanted = figure.cells_of(task)
-        for group in sorted(groups, key=lambda g: (-SCALES.index(g[1]), -g[2])):
+        here = [group for group in groups if group[0] == task]
+        for group in sorted(here, key=lambda g: (-SCALES.index(g[1]), -g[2])):
             cells = {cell: groups[group][cell] for cell in wanted if cell in groups[group]}
-            if group[0] != task or len(cells) < figure.arms:
-                continue
             names = _series(cells, figure.series)
             lines = lines_of(cells, {c: figure.label(c) for c in cells}, names, figure.change)
             if len(lines) < figure.arms or not any(_is_drawn(line) for line in lines):

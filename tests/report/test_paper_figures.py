@@ -89,6 +89,9 @@ def test_the_largest_scale_that_has_two_arms_is_drawn(papers, judged) -> None:  
     assert [line.label for line in panel.lines] == ["none", "pptb"]
     assert [(r.label, r.values[0]) for r in panel.references] == [("random play", 0.51)]
     assert panels("ladder", "Table 3", runs[-1:], judged) == ()
+    runs += runs_of(papers, arms[1:], "short", **{"return": [0.0, 4.0, 8.0]})
+    (panel,) = panels("ladder", "Table 3", runs, judged)
+    assert panel.title == "breakout, short, 300k steps"
 
 
 def test_selection_scales_the_gain_over_random_play(papers, judged) -> None:  # type: ignore[no-untyped-def]
