@@ -24,7 +24,7 @@ from suite.specs.planning import plan as plan_cells
 from suite.specs.source import SpecError
 from suite.stats.collecting import collect_runs
 from suite.stats.correction import corrected
-from suite.stats.verdicts import Verdict, expectations, judge
+from suite.stats.verdicts import Verdict, expectations, judge, side_by_side
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
 from suite.store.store import Store
@@ -245,9 +245,10 @@ def verify() -> None:
     REPORTS.mkdir(exist_ok=True)
     write_verdicts(project, verdicts, REPORTS / "verdicts.json")
     write_curves(runs, REPORTS / "curves.csv")
-    table = Table("claim", "verdict", "scale", "reason", box=None)
+    table = Table("claim", "verdict", "scale", "observed, null and paper", "reason", box=None)
     for verdict in verdicts:
-        table.add_row(verdict.claim, verdict.state, verdict.scale or "-", verdict.reason)
+        sides = side_by_side(verdict)
+        table.add_row(verdict.claim, verdict.state, verdict.scale or "-", sides, verdict.reason)
     console.print(table)
 
 

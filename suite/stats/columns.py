@@ -42,7 +42,8 @@ Columns = Mapping[str, Column]
 def read(claim: ClaimSpec, runs: RunsByCell) -> dict[str, Column]:
     """The column of each compared cell; `runs` has the usable runs of its cells, sorted by seed.
 
-    A paired claim reads, for every task, the seeds that all of the task's compared cells have.
+    A paired claim reads, for every task, the seeds that all of the task's compared cells have. A
+    cost is read once a clock: seeds that trained together share one.
     Raises UnsettledError when those are fewer than two or a cell has no run, and NoFigureError.
     """
     columns = {}
@@ -53,6 +54,9 @@ def read(claim: ClaimSpec, runs: RunsByCell) -> dict[str, Column]:
         if is_paired(claim):
             here = _with_common_seeds(claim, runs, cell)
         random = here[0].spec["task"].get("random_return")
+        if isinstance(claim, CostClaim):
+            columns[cell] = _by_clock(here, values_of(claim, here))
+            continue
         seeds = tuple(run.seed for run in here)
         columns[cell] = Column(seeds, values_of(claim, here), random)
     return columns
@@ -124,6 +128,16 @@ def coefficient(method: str, first: np.ndarray, second: np.ndarray) -> np.ndarra
     size = np.sqrt((left**2).sum(axis=-1) * (right**2).sum(axis=-1))
     product = (left * right).sum(axis=-1)
     return np.asarray(np.clip(product / np.where(size > 0, size, np.inf), -1.0, 1.0))
+
+
+def _by_clock(runs: Sequence[Run], readings: np.ndarray) -> Column:
+    """The mean reading of each group of runs that trained together, named by its first seed."""
+    groups: dict[tuple[int, ...], list[float]] = {}
+    for run, reading in zip(runs, readings, strict=True):
+        together = {run.seed, *run.provenance.get("companions", ())}
+        groups.setdefault(tuple(sorted(together)), []).append(float(reading))
+    values = np.array([np.mean(group) for group in groups.values()])
+    return Column(tuple(group[0] for group in groups), values)
 
 
 def _correlated(claim: CorrelationClaim, runs: Sequence[Run]) -> np.ndarray:

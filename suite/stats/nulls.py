@@ -135,9 +135,10 @@ def _resolved(null: Null, claim: ClaimSpec, runs: RunsByCell) -> ResolvedNull:
             )
         case BestOfN():
             assert isinstance(claim, DifferenceClaim | RatioClaim)
-            drawn = _selected(claim, runs, null.n)
             source = f"drawn {DRAWS} times from the control's seeds"
-            return _with_range(name, drawn, source)
+            value = float(_selected(claim, runs, null.n, known_spread=True).mean())
+            range_ = _with_range(name, _selected(claim, runs, null.n, known_spread=False), source)
+            return range_.model_copy(update={"value": value})
         case SnapshotAverage():
             averaged = claim.model_copy(update={"treatment": null.cells, "null": None})
             seen = compare(averaged, read(averaged, runs), Precision())[0].interval
@@ -182,6 +183,7 @@ def best_of_n(
     n: int,
     seeds: int,
     largest: bool,
+    known_spread: bool,
     draws: int,
     rng: np.random.Generator,
 ) -> Array:
@@ -191,6 +193,9 @@ def best_of_n(
     replacement. `figure` takes across-seed mean curves [..., E] to a number each; `combine` takes
     best and fresh [tasks, draws] to the statistic. Every setting is an independent draw, so
     settings that resemble each other select less.
+
+    The spread between seeds is that of the control's. Unless it counts as known, each draw has one
+    that would have given it: few seeds say little about it.
     """
     best, fresh = [], []
     for task in curves:
@@ -199,15 +204,19 @@ def best_of_n(
             raise NoIntervalError(f"{count} seed of the control is too few to draw from")
         # Drawing with replacement has (S - 1) / S of the variance between seeds.
         mean = task.mean(axis=0)
-        spread = mean + (task - mean) * np.sqrt(count / (count - 1))
+        scale = np.full(draws, np.sqrt(count / (count - 1)))
+        if not known_spread:
+            scale *= np.sqrt((count - 1) / rng.chisquare(count - 1, size=draws))
         shares = rng.multinomial(seeds, np.full(count, 1 / count), size=(draws, n + 1)) / seeds
-        found = figure(shares @ spread)
+        found = figure(mean + scale[:, np.newaxis, np.newaxis] * (shares @ (task - mean)))
         best.append(found[:, :n].max(axis=1) if largest else found[:, :n].min(axis=1))
         fresh.append(found[:, n])
     return combine(np.stack(best), np.stack(fresh))
 
 
-def _selected(claim: DifferenceClaim | RatioClaim, runs: RunsByCell, n: int) -> Array:
+def _selected(
+    claim: DifferenceClaim | RatioClaim, runs: RunsByCell, n: int, *, known_spread: bool
+) -> Array:
     columns = read(claim, runs)
     whole = claim.figure == "score" and claim.diverged_as is None
     curves = [
@@ -231,6 +240,7 @@ def _selected(claim: DifferenceClaim | RatioClaim, runs: RunsByCell, n: int) -> 
         n=n,
         seeds=min(len(columns[cell].seeds) for cell in claim.treatment),
         largest=claim.direction == "greater",
+        known_spread=known_spread,
         draws=DRAWS,
         rng=np.random.default_rng(0),
     )

@@ -51,7 +51,7 @@ def seeds_to_settle(
 ) -> int | None:
     """Least seeds per cell, more than there are, that decide the claim with a power of 80 %.
 
-    None where a thousand would not, and for costs, whose readings are no sample.
+    None where a thousand would not, and for costs, which are read once a clock.
     """
     if isinstance(claim, CostClaim):
         return None

@@ -73,7 +73,7 @@ class Bounds:
 
     def p_value(self) -> float | None:
         """The least error rate of the two-sided interval at which it supports, not below 1e-12; 1
-        where none does. None for an interval of readings that are no sample."""
+        where none does. None for a reading that is no sample."""
         ends = self.interval.at
         if ends is None:
             return None
@@ -125,7 +125,7 @@ def compare(claim: ClaimSpec, columns: Columns, precision: Precision = USUAL) ->
         case CorrelationClaim():
             return _correlation(claim, columns, precision)
         case CostClaim():
-            return _cost(claim, columns)
+            return _cost(claim, columns, precision)
         case _:
             assert_never(claim)
 
@@ -257,15 +257,20 @@ def _correlation(claim: CorrelationClaim, columns: Columns, precision: Precision
     ]
 
 
-def _cost(claim: CostClaim, columns: Columns) -> list[Bounds]:
-    """Supported when every reading lies below the bound, contradicted when every reading of a cell
-    lies above it. Seeds that train together share one clock and are no independent sample, so the
-    interval is the range of readings."""
+def _cost(claim: CostClaim, columns: Columns, precision: Precision) -> list[Bounds]:
+    """Supported when the geometric mean over clocks lies below the bound in every cell,
+    contradicted when it lies above it in one. Seeds that train together share one clock; its
+    reading alone may be wrong by a factor of two."""
     bounds = []
     for cell in claim.measured:
         readings = columns[cell].values
-        ends = float(readings.min()), float(readings.max())
-        interval = Interval(float(readings.mean()), *ends, "range of readings")
+        if len(readings) == 1:
+            alone = float(readings[0])
+            interval = Interval(alone, alone / 2, alone * 2, "one clock, a factor of two")
+        else:
+            # A reading of nothing has no logarithm.
+            logarithms = np.log(np.maximum(readings, 1e-9))
+            interval = contrast([logarithms], [1.0], precision=precision).exponential()
         bounds.append(_one_sided(cell, interval, False, claim.bound, claim.bound))
     return bounds
 

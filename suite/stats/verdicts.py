@@ -8,9 +8,9 @@ Common to claims of all kinds (the rule of each kind is in `suite.stats.rules`):
   `settled_at`, a claim that averages over tasks is looked at on the tasks that have runs.
 - **inconclusive** without a comparison: too few usable seeds, a figure that a run lacks, or a
   diverged seed that the claim gives no figure for.
-- **supported**: every comparison supports. An interval has 95 %, so without an effect a claim is
-  supported in at most 2.5 % of cases. The observed value must also lie beyond the range of a null
-  that must be beaten.
+- **supported**: every comparison supports. An interval has 95 %, so without an effect a claim of
+  normal figures is supported in at most 2.5 % of cases. The observed value must also lie beyond
+  the range of a null that must be beaten.
 - **contradicted**: one comparison contradicts.
 - **inconclusive** otherwise, and whenever a precondition does not hold or the scale is below
   `settled_at`; the observed value and its interval are still given.
@@ -340,6 +340,15 @@ def _seen(bound: Bounds) -> str:
     else:
         lies = f"lies {wanted}" if bound.supports else f"does not lie wholly {wanted}"
     return f"{where}{in_words(seen.observed)}{_range(seen.low, seen.high)} {lies}"
+
+
+def side_by_side(verdict: Verdict) -> str:
+    """What was observed, what the null is, and what the paper reports, in one line."""
+    observed = "nothing"
+    if verdict.observed is not None and verdict.low is not None and verdict.high is not None:
+        observed = f"{in_words(verdict.observed)}{_range(verdict.low, verdict.high)}"
+    null = "no effect" if verdict.null is None else _told_null(verdict.null)
+    return f"observed: {observed}; null: {null}; paper: {verdict.paper}"
 
 
 def _told_null(null: ResolvedNull) -> str:

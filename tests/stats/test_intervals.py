@@ -10,7 +10,6 @@ from suite.stats.intervals import (
     Precision,
     bootstrapped,
     contrast,
-    iqm,
     iqm_difference,
     mean_difference,
     mean_ratio,
@@ -25,10 +24,6 @@ def normal(rng: np.random.Generator, seeds: int) -> np.ndarray:
 
 def skewed(rng: np.random.Generator, seeds: int) -> np.ndarray:
     return rng.lognormal(size=seeds)
-
-
-def test_iqm_is_the_mean_of_the_middle_half() -> None:
-    assert iqm([np.array([9.0, 1.0]), np.array([3.0, -50.0, 2.0, 4.0, 3.0, 100.0])]) == 3.0
 
 
 def test_t_of_a_mean_is_students() -> None:

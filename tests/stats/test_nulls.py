@@ -66,6 +66,7 @@ def test_selection_among_the_published_td3_curves_gives_the_published_null(
             n=12,
             seeds=6,
             largest=True,
+            known_spread=True,
             draws=4000,
             rng=np.random.default_rng(0),
         )
@@ -87,6 +88,7 @@ def test_the_best_of_n_is_the_expected_largest_of_n_means() -> None:
         n=12,
         seeds=4,
         largest=True,
+        known_spread=True,
         draws=4000,
         rng=np.random.default_rng(0),
     )

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from scipy import stats
 
 from suite.specs.claims import ClaimSpec
-from suite.stats.verdicts import Expected, Verdict, judge
+from suite.stats.verdicts import Expected, Verdict, judge, side_by_side
 
 A, B, C, D = (f"toy--agent--{name}" for name in ("none", "norm", "nap", "pptb"))
 HIGH, LOW = [0.90, 0.91, 0.92, 0.90], [0.50, 0.52, 0.51, 0.49]
@@ -174,7 +174,7 @@ def test_a_margin_may_be_a_part_of_a_gap_in_the_same_runs(make_cell, paired) -> 
         assert judge(spec, far).state == "contradicted"
 
 
-def test_cost_is_judged_by_the_range_of_readings(make_run) -> None:  # type: ignore[no-untyped-def]
+def test_cost_is_the_geometric_mean_over_clocks(make_run) -> None:  # type: ignore[no-untyped-def]
     def readings(*shares: float) -> list[Any]:
         return [
             make_run(A, i, provenance={"seconds": {"total": 10.0, "plugin/pptb": 10 * share}})
@@ -182,10 +182,34 @@ def test_cost_is_judged_by_the_range_of_readings(make_run) -> None:  # type: ign
         ]
 
     spec = claim("cost", clock={"seconds": "plugin/pptb"}, measured=[A], bound=0.05)
-    verdict = judge(spec, readings(0.01, 0.02, 0.03))
-    assert (verdict.state, verdict.low, verdict.high) == ("supported", 0.01, 0.03)
+    verdict = judge(spec, readings(0.010, 0.011, 0.0121))
+    assert (verdict.state, verdict.observed) == ("supported", pytest.approx(0.011))
+    # Logarithms differ by 0.0953: t(0.975, 2) = 4.303.
+    assert verdict.high == pytest.approx(0.011 * np.exp(4.303 * 0.0953 / np.sqrt(3)), rel=1e-3)
     assert judge(spec, readings(0.01, 0.06, 0.03)).state == "inconclusive"
-    assert judge(spec, readings(0.07, 0.06, 0.08)).state == "contradicted"
+    assert judge(spec, readings(0.07, 0.071, 0.072)).state == "contradicted"
+
+
+def test_seeds_that_train_together_share_one_clock(make_run) -> None:  # type: ignore[no-untyped-def]
+    def together(share: float) -> list[Any]:
+        return [
+            make_run(
+                A,
+                i,
+                provenance={
+                    "seconds": {"total": 10.0, "plugin/pptb": 10 * share},
+                    "companions": [other for other in range(3) if other != i],
+                },
+            )
+            for i in range(3)
+        ]
+
+    spec = claim("cost", clock={"seconds": "plugin/pptb"}, measured=[A], bound=0.05)
+    verdict = judge(spec, together(0.02))
+    assert (verdict.state, verdict.low, verdict.high) == ("supported", 0.01, 0.04)
+    assert verdict.p_value is None
+    assert judge(spec, together(0.03)).state == "inconclusive"
+    assert judge(spec, together(0.11)).state == "contradicted"
 
 
 def test_seconds_of_a_call_count_the_calls(make_run) -> None:  # type: ignore[no-untyped-def]
@@ -197,7 +221,7 @@ def test_seconds_of_a_call_count_the_calls(make_run) -> None:  # type: ignore[no
         for i in range(3)
     ]
     verdict = judge(claim("cost", clock=clock, measured=[A], bound=2.0), runs)
-    assert (verdict.state, verdict.observed) == ("supported", 1.5)
+    assert (verdict.state, verdict.observed) == ("supported", pytest.approx(1.5))
 
 
 # What is wrong with the evidence is never silent.
@@ -380,15 +404,17 @@ def test_an_open_claim_says_how_many_seeds_would_settle_it(make_cell) -> None:  
 
 def test_a_verdict_holds_observed_null_and_paper_side_by_side(make_cell) -> None:  # type: ignore[no-untyped-def]
     null = {"name": "selection", "value": 0.2, "low": 0.1, "high": 0.3, "source": "measured"}
-    runs = make_cell(A, LOW) + make_cell(B, HIGH)
-    for verdict in (
-        judge(claim("difference", null=null), runs),
-        judge(claim("difference", null=null), []),
-    ):
+    spec = claim("difference", null=null)
+    seen, empty = judge(spec, make_cell(A, LOW) + make_cell(B, HIGH)), judge(spec, [])
+    for verdict in (seen, empty):
         assert verdict.paper == "0.3"
         assert verdict.null is not None
         assert (verdict.null.name, verdict.null.source) == ("selection", "measured")
         assert (verdict.null.low, verdict.null.value, verdict.null.high) == (0.1, 0.2, 0.3)
+    told = "null: selection: 0.2 [0.1, 0.3]; paper: 0.3"
+    assert side_by_side(empty) == f"observed: nothing; {told}"
+    assert side_by_side(seen) == f"observed: 0.403 [0.387, 0.418]; {told}"
+    assert "null: no effect;" in side_by_side(judge(claim("difference"), []))
 
 
 def test_a_null_with_a_range_must_be_beaten_beyond_its_range(make_cell) -> None:  # type: ignore[no-untyped-def]
