@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +11,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from suite.commands.doctor import examine, smoke_can_run
+from suite.commands.export import ExportError, rows, write_csv, write_parquet, write_tensorboard
+from suite.commands.known_runs import UnknownRunError, find_run, known_runs
+from suite.commands.status import STATES, state_of
+from suite.commands.status import status as count_states
+from suite.commands.why import Difference, Traces, compare
+from suite.conformance import ConformanceError, conform
 from suite.engine.calibration import slowness
 from suite.engine.run import EngineError, run_cells
 from suite.envs.pictures import Policy, Renderer
 from suite.envs.pictures import render as draw_task
+from suite.extensions import ExtensionError
+from suite.judging import judge_all
+from suite.plugins.registry import PLUGINS
 from suite.report.page import write_report
 from suite.report.results import write_curves, write_verdicts
 from suite.specs.loading import Project, load_project
@@ -22,9 +33,9 @@ from suite.specs.pipeline import read_cell, smoke_cells, write_plan
 from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.planning import plan as plan_cells
 from suite.specs.source import SpecError
-from suite.stats.collecting import collect_runs
-from suite.stats.correction import corrected
-from suite.stats.verdicts import Verdict, expectations, judge, side_by_side
+from suite.stats.collecting import begun_runs, collect_runs
+from suite.stats.runs import Run
+from suite.stats.verdicts import Verdict, side_by_side
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
 from suite.store.store import Store
@@ -50,7 +61,7 @@ def main() -> None:
     """Entry point: errors that a user can mend are printed without a traceback."""
     try:
         app()
-    except (SpecError, StoreError, EngineError) as error:
+    except (SpecError, StoreError, EngineError, ExtensionError, ConformanceError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise SystemExit(2) from None
 
@@ -220,7 +231,7 @@ def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
     written = [
         export(store, one.key(), EVIDENCE)
         for cell in _chosen(_project(), scale, cells)
-        for one in cell.runs
+        for one in begun_runs(store, cell)
         if store.state(one.key()).complete
     ]
     console.print(f"{len(written)} runs of scale {scale} are in {EVIDENCE}")
@@ -228,13 +239,7 @@ def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
 
 def _verdicts(project: Project) -> tuple[list[Any], list[Verdict]]:
     runs = collect_runs(project, Store(RUNS), EVIDENCE)
-    expected = expectations(project)
-    verdicts = [
-        verdict
-        for study in project.studies.values()
-        for verdict in corrected([judge(claim, runs, expected) for claim in study.claims])
-    ]
-    return runs, verdicts
+    return runs, judge_all(project, runs)
 
 
 @app.command()
@@ -292,6 +297,142 @@ def _greedy(run: str) -> Policy:
         return action
 
     return act
+
+
+@app.command(name="conform")
+def conform_(
+    plugin: Annotated[str, typer.Argument(help="kind of a plug-in, of the suite or registered")],
+) -> None:
+    """Test that a plug-in keeps the laws of grouping, resuming, looking and being off."""
+    if plugin not in PLUGINS:
+        raise typer.BadParameter(f"no plug-in {plugin}; known: {', '.join(PLUGINS)}")
+    raise typer.Exit(conform(PLUGINS[plugin]))
+
+
+@app.command()
+def why(
+    left: Annotated[str, typer.Argument(metavar="RUN", help="key, its beginning, or a file")],
+    right: Annotated[str, typer.Argument(metavar="RUN", help="or CELL:SEED@SCALE")],
+) -> None:
+    """Show what differs between two runs, and the first step at which their traces part."""
+    store = Store(RUNS)
+    runs = known_runs(_project(), store, EVIDENCE)
+    try:
+        sides = [find_run(name, runs, store) for name in (left, right)]
+    except UnknownRunError as error:
+        raise typer.BadParameter(str(error)) from None
+    first, second = (run for run, _ in sides)
+    for run in (first, second):
+        stale = f", stale: {run.stale}" if run.stale else ""
+        _say(f"{run.key}  {run.name()}, {run.state}{stale}")
+    found = compare(first, second, rounded=any(rounded for _, rounded in sides))
+    for section in ("spec", "versions", "lock", "code", "machine"):
+        differences: tuple[Difference, ...] = getattr(found, section)
+        known = section in ("spec", "versions") or found.traces is not None
+        _say(f"{section}: {'' if differences else 'the same' if known else 'not known'}")
+        for one in differences:
+            _say(f"  {one.path}: {one.left} | {one.right}")
+    if found.traces is None:
+        waiting = [run for run in (first, second) if not run.provenance]
+        _say("traces: none; " + ", ".join(f"{run.key} is {run.state}" for run in waiting))
+    else:
+        _say_traces(found.traces)
+
+
+def _say_traces(traces: Traces) -> None:
+    told = f"{len(traces.shared)} shared series"
+    if traces.rounded:
+        told += ", compared with the digits that evidence keeps"
+    if not traces.partings:
+        _say(f"traces: {told}; the same at all common steps")
+    else:
+        first = traces.partings[0]
+        _say(
+            f"traces: part at step {first.step:.0f} in {first.series}: "
+            f"{first.left!r} | {first.right!r} ({len(traces.partings)} of {told} part)"
+        )
+    for side, names in (("first", traces.only_left), ("second", traces.only_right)):
+        if names:
+            _say(f"  only in the {side}: {', '.join(names)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can and can't run, and the command that mends what can't be."""
+    checks = []
+    for check in examine(_project(), RUNS):
+        checks.append(check)
+        word = "ok   " if check.ok else "can't"
+        _say(f"{word}  {check.name}: {check.found}")
+        if not check.ok:
+            _say(f"       means: {check.means}\n       mend:  {check.remedy}")
+    if not smoke_can_run(checks):
+        _say("The pipeline at smoke scale can't run on this machine.")
+        raise typer.Exit(1)
+    _say("The pipeline at smoke scale can run on this machine.")
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Option(help="one study; none means all")] = None,
+    scale: Annotated[Scale | None, typer.Option(help="one scale; none means all")] = None,
+) -> None:
+    """Count the runs of every cell by state, and show why runs failed."""
+    project = _project()
+    if study is not None and study not in project.studies:
+        raise typer.BadParameter(f"no study {study}; known: {', '.join(project.studies)}")
+    found = list(count_states(project, known_runs(project, Store(RUNS), EVIDENCE), study, scale))
+    states = [state for state in STATES if any(row.counts[state] for row in found)]
+    table = Table("study", "cell", "scale", *states, box=None)
+    table.columns[1].overflow = "fold"
+    for row in found:
+        counts = (str(row.counts[state] or "") for state in states)
+        table.add_row(row.study, row.cell, row.scale, *counts)
+    console.print(table)
+    messages = {run.key: run for row in found for run in row.runs if run.message}
+    for key, run in messages.items():
+        _say(f"{key}  {run.name()}, {run.state}: {run.message}")
+
+
+@app.command(name="export")
+def export_(
+    output: Annotated[Path, typer.Argument(help="a .csv or .parquet, or a folder for events")],
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="write TensorBoard events below a folder")
+    ] = False,
+) -> None:
+    """Write every series of all runs as a long table, or as TensorBoard events."""
+    project = _project()
+    runs = known_runs(project, Store(RUNS), EVIDENCE)
+    present = [run for run in runs if run.series and not run.stale]
+    try:
+        if tensorboard:
+            count = write_tensorboard(present, output)
+        elif output.suffix == ".csv":
+            count = write_csv(rows(project, present), output)
+        elif output.suffix == ".parquet":
+            count = write_parquet(rows(project, present), output)
+        else:
+            raise ExportError(
+                f"{output} has suffix {output.suffix!r}; use .csv or .parquet, or --tensorboard "
+                "for a folder of events"
+            )
+    except ExportError as error:
+        raise typer.BadParameter(str(error)) from None
+    _say(f"{count} values of {len(present)} runs are in {output}")
+    left = [run for run in runs if not run.series or run.stale]
+    if left:
+        _say(f"left out: {_counted(left)}")
+
+
+def _counted(runs: list[Run]) -> str:
+    states = Counter(state_of(run) for run in runs)
+    return ", ".join(f"{count} {state}" for state, count in states.items())
+
+
+def _say(line: str) -> None:
+    """One line as it is: not folded, not coloured."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

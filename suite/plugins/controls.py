@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,13 @@ class NormOnly(Plugin):
 
     VERSION = 1
     kind = "norm"
+    acting: ClassVar = {
+        "norm": "layer",
+        "eps": 1e-5,
+        "first_layer": "normed",
+        "critic_norm_last_hidden": False,
+        "affine": "free",
+    }
     Settings = NormOnlySettings
 
     def __init__(self, settings: NormOnlySettings) -> None:
@@ -52,6 +59,8 @@ class ProjectionOnly(Plugin):
 
     VERSION = 1
     kind = "projection"
+    acting: ClassVar = {"interval": 2, "first_layer": "normed", "critic_norm_last_hidden": False}
+    neutral: ClassVar = {**acting, "interval": 10**6}
     Settings = ProjectionOnlySettings
 
     def __init__(self, settings: ProjectionOnlySettings) -> None:
@@ -113,6 +122,13 @@ class SnapshotAverage(PolicyPathPlugin):
 
     VERSION = 1
     kind = "snapshot_average"
+    acting: ClassVar = {
+        "store_interval": 2,
+        "interval": 4,
+        "unit": "policy_updates",
+        "snapshots": 3,
+    }
+    neutral: ClassVar = {**acting, "interval": 10**6}
     Settings = SnapshotAverageSettings
 
     def __init__(self, settings: SnapshotAverageSettings) -> None:
@@ -145,6 +161,8 @@ class Inflate(Plugin):
 
     VERSION = 1
     kind = "inflate"
+    acting: ClassVar = {"factor": 10.0}
+    neutral: ClassVar = {"factor": 1.0}
     Settings = InflateSettings
 
     def __init__(self, settings: InflateSettings) -> None:
@@ -180,6 +198,7 @@ class Deaden(Plugin):
 
     VERSION = 1
     kind = "deaden"
+    acting: ClassVar = {"fraction": 0.5, "probe_inputs": 64}
     Settings = DeadenSettings
 
     def __init__(self, settings: DeadenSettings) -> None:

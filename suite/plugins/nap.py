@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -157,6 +157,18 @@ class NaP(Plugin):
 
     VERSION = 1
     kind = "nap"
+    acting: ClassVar = {
+        "norm": "layer",
+        "eps": 1e-5,
+        "first_layer": "normed",
+        "critic_norm_last_hidden": False,
+        "affine": "free",
+        "affine_decay": 0.0,
+        "interval": 1,
+        "schedule": "linear",
+        "schedule_ratio": 60.0,
+        "schedule_fraction": 0.5,
+    }
     Settings = NaPSettings
 
     def __init__(self, settings: NaPSettings) -> None:

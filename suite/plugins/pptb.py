@@ -8,7 +8,7 @@ parameter vector.
 from __future__ import annotations
 
 import warnings
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -80,6 +80,21 @@ class PPTB(PolicyPathPlugin):
 
     VERSION = 1
     kind = "pptb"
+    acting: ClassVar = {
+        "store_interval": 2,
+        "interval": 4,
+        "unit": "policy_updates",
+        "capacity": 8,
+        "trim_rank": 3,
+        "boost_rank": 2,
+        "boost_coefficient": 0.1,
+        "buffer_after": "keep",
+        "centre": "none",
+        "layerwise": False,
+        "reset_optimiser": False,
+        "sync_target": False,
+    }
+    neutral: ClassVar = {**acting, "trim_rank": None, "boost_rank": 0}
     Settings = PPTBSettings
 
     def __init__(self, settings: PPTBSettings) -> None:

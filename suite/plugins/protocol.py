@@ -9,7 +9,8 @@ work on one seed never depends on the seed's companions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -46,6 +47,10 @@ class Plugin:
     VERSION: ClassVar[int] = 1
     kind: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]
+    acting: ClassVar[Mapping[str, Any]]
+    """Settings with which it acts within a run of 60 learn calls; for the conformance tests."""
+    neutral: ClassVar[Mapping[str, Any] | None] = None
+    """Settings with which every bit is as without it; None: there are none, as with new layers."""
 
     def __init__(self, settings: BaseModel) -> None:
         """Settings are an instance of `Settings`; raises TypeError for anything else."""

@@ -1,19 +1,38 @@
-"""The plug-ins by kind, and how a run's plug-ins are built."""
+"""The plug-ins by kind, and how a run's plug-ins are built.
+
+Other packages register theirs by entry points of the group `rl_claims.plugins`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Protocol
 
+from suite.extensions import Extended, unversioned
 from suite.plugins.controls import Deaden, Inflate, NormOnly, ProjectionOnly, SnapshotAverage
 from suite.plugins.nap import NaP
 from suite.plugins.pptb import PPTB
-from suite.plugins.protocol import Plugin
+from suite.plugins.protocol import Plugin, PluginSettings
 
-PLUGINS: dict[str, type[Plugin]] = {
-    plugin.kind: plugin
-    for plugin in (PPTB, NaP, NormOnly, ProjectionOnly, SnapshotAverage, Inflate, Deaden)
-}
+OWN = (PPTB, NaP, NormOnly, ProjectionOnly, SnapshotAverage, Inflate, Deaden)
+
+
+def unusable(name: str, value: Any) -> str:
+    """Why an object can't be the plug-in of this name; "" if it can."""
+    if not (isinstance(value, type) and issubclass(value, Plugin)):
+        return f"{value!r} is no subclass of suite.plugins.protocol.Plugin"
+    if getattr(value, "kind", None) != name:
+        return f"its kind is {getattr(value, 'kind', None)!r}, not the entry point's name"
+    if not issubclass(getattr(value, "Settings", type), PluginSettings):
+        return "its Settings is no subclass of suite.plugins.protocol.PluginSettings"
+    if not hasattr(value, "acting"):
+        return "it has no `acting` settings for the conformance tests"
+    return unversioned(value)
+
+
+PLUGINS: MutableMapping[str, type[Plugin]] = Extended(
+    {plugin.kind: plugin for plugin in OWN}, "rl_claims.plugins", unusable
+)
 
 
 class PluginChoice(Protocol):

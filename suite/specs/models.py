@@ -135,6 +135,14 @@ class Cell(Spec):
         """Changes exactly when a run of the cell changes, joins or leaves."""
         return digest([run.key() for run in self.runs])
 
+    def run(self, seed: int) -> RunSpec:
+        """The run of a seed, planned or not."""
+        return self.runs[0].model_copy(update={"seed": seed})
+
+    def with_seeds(self, count: int) -> "Cell":
+        """The same cell with seeds 0 to `count` - 1."""
+        return self.model_copy(update={"runs": tuple(self.run(seed) for seed in range(count))})
+
     @property
     def steps(self) -> int:
         """Steps over all seeds."""

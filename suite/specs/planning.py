@@ -21,6 +21,7 @@ SECONDS_PER_UPDATE = {
     "classifier": 2.5e-4,
     "dead_unit_walk": 5.0e-5,
 }
+SECONDS_PER_UPDATE_ELSEWHERE = 1.0e-3  # a guess, for agents of other packages
 SECONDS_PER_STEP = {
     "mujoco": 1.0e-4,
     "dmc": 3.0e-4,
@@ -59,11 +60,11 @@ def seconds_estimate(cell: Cell) -> float:
 
 def memory_estimate(cell: Cell) -> int:
     """Bytes of one process that trains all seeds of the cell."""
-    return PROCESS_BYTES + sum(_bytes(run) for run in cell.runs)
+    return PROCESS_BYTES + len(cell.runs) * _bytes(cell.runs[0])  # they differ in their seed only
 
 
 def _seconds(run: RunSpec) -> float:
-    learning = updates(run) * SECONDS_PER_UPDATE[run.agent.kind]
+    learning = updates(run) * SECONDS_PER_UPDATE.get(run.agent.kind, SECONDS_PER_UPDATE_ELSEWHERE)
     acting = run.budget * SECONDS_PER_STEP[run.task.family]
     evaluations = 1 + run.budget // run.evaluate_every
     steps = evaluations * run.evaluation_episodes * (run.task.episode_limit or EPISODE_STEPS)

@@ -1,10 +1,13 @@
-"""What specs may name: agents, plug-ins, probes, environments; and which of them fit together."""
+"""What specs may name: agents, plug-ins, probes, environments; and which of them fit together.
 
-from collections.abc import Mapping
+Other packages register agents by entry points of the group `rl_claims.agents`.
+"""
+
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, get_args
 
-from pydantic import Field, create_model
+from pydantic import BaseModel, Field, create_model
 
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
@@ -15,28 +18,52 @@ from baselines.td3 import TD3
 from suite.analysis.dead_unit_walk import DeadUnitWalk
 from suite.analysis.probes import PROBES
 from suite.envs.versions import RENDERERS, VERSIONS
+from suite.extensions import Extended, unversioned
 from suite.plugins.registry import PLUGINS
 from suite.specs.models import Family, Spec
 
-AgentClass = (
-    type[TD3]
-    | type[SAC]
-    | type[RAD]
-    | type[DQN]
-    | type[PPO]
-    | type[Classifier]
-    | type[DeadUnitWalk]
-)
+Loop = Literal["off_policy", "on_policy", "supervised", "simulation"]
+LOOPS: tuple[Loop, ...] = get_args(Loop)
 
-AGENTS: dict[str, AgentClass] = {
-    "td3": TD3,
-    "sac": SAC,
-    "rad": RAD,
-    "dqn": DQN,
-    "ppo": PPO,
-    "classifier": Classifier,
-    "dead_unit_walk": DeadUnitWalk,
-}
+
+class AgentClass(Protocol):
+    """What a spec has to know of the class of an agent: its settings, and where it can act."""
+
+    @property
+    def VERSION(self) -> int: ...
+    @property
+    def Settings(self) -> type[BaseModel]: ...
+    @property
+    def loop(self) -> str: ...
+    @property
+    def actions(self) -> tuple[str, ...]: ...
+    @property
+    def observations(self) -> tuple[str, ...]: ...
+
+
+def unusable(name: str, value: Any) -> str:
+    """Why an object can't be the agent of this name; "" if it can."""
+    lacking = [part for part in dir(AgentClass) if part[0] != "_" and not hasattr(value, part)]
+    if lacking:
+        return f"{value!r} has no {', '.join(lacking)}"
+    if value.loop not in LOOPS:
+        return f"its loop is {value.loop!r}, not one of {', '.join(LOOPS)}"
+    return unversioned(value)
+
+
+AGENTS: MutableMapping[str, AgentClass] = Extended(
+    {
+        "td3": TD3,
+        "sac": SAC,
+        "rad": RAD,
+        "dqn": DQN,
+        "ppo": PPO,
+        "classifier": Classifier,
+        "dead_unit_walk": DeadUnitWalk,
+    },
+    "rl_claims.agents",
+    unusable,
+)
 
 __all__ = [
     "AGENTS",
@@ -74,7 +101,7 @@ class Environment:
     The shape (of pixels: see `shape`) and the number of actions serve the estimate of memory.
     """
 
-    loops: tuple[Literal["off_policy", "on_policy", "supervised", "simulation"], ...]
+    loops: tuple[Loop, ...]
     actions: Literal["continuous", "discrete", "labels", "none"]
     observations: Literal["vector", "grid", "pixels", "none"]
     observation_shape: tuple[int, ...]

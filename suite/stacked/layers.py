@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from suite.stacked.activations import tanh
 from suite.stacked.products import affine
 
 # Float32 numbers in 64 bytes, the alignment at which CPU kernels take the same path.
@@ -166,10 +167,9 @@ class Network:
 
     @cached_property
     def _batch_multiple(self) -> int:
-        """Batches of a multiple of this size fill whole 64-byte blocks at every layer's input."""
-        shapes = (self.input_shape, *self.output_shapes())
-        sizes = [math.prod(shape) for shape in shapes[:-1]]
-        return max(2, *(ALIGNMENT // math.gcd(ALIGNMENT, size) for size in sizes))
+        """Batches of a multiple of this size fill whole 64-byte blocks between all layers."""
+        sizes = [math.prod(shape) for shape in self.output_shapes()[:-1]]
+        return max((2, *(ALIGNMENT // math.gcd(ALIGNMENT, size) for size in sizes)))
 
     def forward(
         self,
@@ -184,9 +184,10 @@ class Network:
         """
         batch = x.shape[1]
         if batch % self._batch_multiple:
-            # Repeated rows keep every network's inputs on the same alignment.
+            # Repeated rows keep all that lies between layers on the same alignment.
             spare = x[:, :1].expand(-1, -batch % self._batch_multiple, *x.shape[2:])
             x = torch.cat((x, spare), dim=1)
+        x = _aligned(x)
         feeding = ""
         for layer in self.layers:
             match layer:
@@ -207,7 +208,7 @@ class Network:
                     )
                     key = name
                 case Activation():
-                    x = torch.relu(x) if layer.kind == "relu" else torch.tanh(x)
+                    x = torch.relu(x) if layer.kind == "relu" else tanh(x)
                     key = f"{feeding}_activation"
                 case LearnedConstant(name=name):
                     constant = parameters[f"{name}.constant"]
@@ -222,6 +223,16 @@ class Network:
             if trace is not None:
                 trace[key] = x[:, :batch]
         return x[:, :batch]
+
+
+def _aligned(x: Tensor) -> Tensor:
+    """The same inputs [N, B, ...], each network's on a 64-byte boundary."""
+    size = math.prod(x.shape[1:])
+    if size % ALIGNMENT == 0:
+        return x
+    rows = x.new_zeros(x.shape[0], size + -size % ALIGNMENT)
+    rows[:, :size] = x.flatten(1)
+    return rows[:, :size].view(x.shape)
 
 
 def _output_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:

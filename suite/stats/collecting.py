@@ -1,33 +1,55 @@
 """All runs that verdicts may count: those in the store and those in committed evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from suite.specs.loading import Project
-from suite.specs.models import SCALES, Cell, RunSpec
+from suite.specs.models import SCALES, Cell, RunSpec, Scale
 from suite.stats.runs import Run
-from suite.store.evidence import Record, load, outdated
+from suite.store.evidence import Damaged, Record, load, outdated
 from suite.store.store import Store
+
+Cells = Mapping[tuple[str, str], Cell]
 
 
 def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
-    """Every run that is planned at any scale, in its present state, and all committed evidence.
+    """Every run that is planned at any scale or follows the planned seeds in the store, in its
+    present state, and all committed evidence.
 
     A run that is in the store and in the evidence is taken from the store. Evidence whose key the
-    present specs would not give (a setting or a behaviour version changed) is stale. Raises
-    StoreError for unreadable files.
+    present specs would not give (a setting or a behaviour version changed) is stale; an evidence
+    file that cannot be used is a `corrupt` run whose message names the file. A seed that trained
+    together with one in the evidence and is nowhere itself is `queued`, planned or not. Raises
+    StoreError for an unreadable store.
     """
     runs: dict[str, Run] = {}
-    cells: dict[tuple[str, str], Cell] = {
+    cells: Cells = {
         (cell.id, cell.scale): cell for scale in SCALES for cell in project.cells[scale]
     }
     for cell in cells.values():
-        for spec in cell.runs:
+        for spec in begun_runs(store, cell):
             runs[spec.key()] = _stored(store, cell, spec)
-    for record in load(evidence):
-        if runs.get(record.key) is None or runs[record.key].state not in ("done", "diverged"):
-            runs[record.key] = Run.of(record, stale=_staleness(record, cells))
+    records, damaged = load(evidence)
+    for record in records:
+        run = Run.of(record, stale=staleness(record, cells))
+        if record.key not in runs or runs[record.key].state not in ("done", "diverged"):
+            runs[record.key] = run
+    for file in damaged:
+        if file.key not in runs or runs[file.key].state not in ("done", "diverged"):
+            runs[file.key] = _corrupt(file)
+    for run in list(runs.values()):
+        for spec in _companions(run, cells):
+            runs.setdefault(spec.key(), _queued(run.cell, run.scale, spec))
     return sorted(runs.values(), key=lambda run: (run.cell, run.scale, run.seed, run.key))
+
+
+def begun_runs(store: Store, cell: Cell) -> Iterator[RunSpec]:
+    """The planned runs, and the seeds that follow them as far as the store has begun them."""
+    yield from cell.runs
+    seed = len(cell.runs)
+    while store.state((spec := cell.run(seed)).key()).state != "queued":
+        yield spec
+        seed += 1
 
 
 def _stored(store: Store, cell: Cell, spec: RunSpec) -> Run:
@@ -37,15 +59,33 @@ def _stored(store: Store, cell: Cell, spec: RunSpec) -> Run:
         return Run.of(Record(store.record(key), store.provenance(key), key))
     # The last line of a traceback says what went wrong.
     message = found.message.strip().rpartition("\n")[2]
+    if found.state == "corrupt":
+        message = f"run {key}: {message}; train it again"
     document = spec.model_dump(mode="json")
     return Run(key, cell.id, cell.scale, spec.seed, found.state, message, document)
 
 
-def _staleness(record: Record, cells: Mapping[tuple[str, str], Cell]) -> str:
+def _queued(cell: str, scale: Scale, spec: RunSpec) -> Run:
+    return Run(spec.key(), cell, scale, spec.seed, "queued", spec=spec.model_dump(mode="json"))
+
+
+def _corrupt(file: Damaged) -> Run:
+    return Run(file.key, file.cell, file.scale, file.seed, "corrupt", file.reason)
+
+
+def _companions(run: Run, cells: Cells) -> Iterator[RunSpec]:
+    """Runs of the seeds that a present run names as trained together with it."""
+    cell = cells.get((run.cell, run.scale))
+    if cell is not None and not run.stale:
+        yield from (cell.run(seed) for seed in run.provenance.get("companions", ()))
+
+
+def staleness(record: Record, cells: Cells) -> str:
+    """Why the present cells, by id and scale, would not give a record's key; "" when they do."""
     cell = cells.get((record.cell, record.scale))
     if cell is None:
         return f"no study has {record.cell} at scale {record.scale}"
-    spec = cell.runs[0].model_copy(update={"seed": record.seed})
+    spec = cell.run(record.seed)
     if spec.key() == record.key:
         return ""
     return "; ".join(outdated(record, spec.versions)) or "a setting changed since"

@@ -14,8 +14,8 @@ Common to claims of all kinds (the rule of each kind is in `suite.stats.rules`):
 - **contradicted**: one comparison contradicts.
 - **inconclusive** otherwise, and whenever a precondition does not hold or the scale is below
   `settled_at`; the observed value and its interval are still given.
-- Seeds that failed, diverged or are missing, stale runs, and environments or renderers other than
-  the paper's are flags of the verdict; all but the last two are also part of its reason.
+- Seeds that failed, diverged or are missing, stale and corrupt runs, and environments or renderers
+  other than the paper's are flags of the verdict; all but the last two are also part of its reason.
 
 A verdict depends on the claim and the set of runs, not on their order.
 """
@@ -47,6 +47,7 @@ FlagKind = Literal[
     "seeds missing",
     "failed",
     "diverged",
+    "corrupt",
     "stale",
     "environment",
     "renderer",
@@ -164,29 +165,30 @@ def judge(
     two-sided interval, for looks before all seeds are in (`suite.stats.sequential`).
     """
     plans = expected or {}
-    present = _present(claim, runs)
-    stale = _stale(claim, runs)
+    counted = _counted(claim, runs)
+    present = [run for run in counted if run.state not in ("queued", "corrupt")]
+    unusable = _stale(claim, runs) + _corrupt(claim, runs)
     scale = _scale(claim, present)
     verdict = Verdict(
         claim=claim.id,
         state="not run",
-        reason="none of its cells has a run" + _told(stale),
+        reason="none of its cells has a run" + _told(unusable),
         statistic=statistic(claim),
         confidence=confidence,
         null=resolve(claim, {}),
         paper=claim.reported,
-        flags=tuple(stale),
+        flags=tuple(unusable),
     )
     if scale is None:
         return verdict
-    here = [run for run in present if run.scale == scale]
-    cells = {run.cell for run in here}
+    cells = {run.cell for run in present if run.scale == scale}
     absent = [cell for cell in claim.cells() if cell not in cells]
     partial = _of_present_tasks(claim, cells) if _below(claim, scale) else None
+    here = [run for run in counted if run.scale == scale]
     evidence = _evidence(partial or claim, here, scale, plans)
     if absent and partial is not None:
         evidence.flags.append(Flag(kind="tasks missing", says=_absent(claim, absent)))
-    evidence.flags += stale
+    evidence.flags += unusable
     verdict = verdict.model_copy(
         update={
             "scale": scale,
@@ -368,14 +370,12 @@ def _p_value(bounds: Sequence[Bounds]) -> float | None:
     return _rounded(max(values)) if len(values) == len(found) else None
 
 
-def _present(claim: ClaimSpec, runs: Sequence[Run]) -> list[Run]:
-    """The claim's runs that have begun and count, in an order of their own.
+def _counted(claim: ClaimSpec, runs: Sequence[Run]) -> list[Run]:
+    """The claim's runs that are not stale, in whatever state, in an order of their own.
 
     Raises ValueError for a key seen twice.
     """
-    mine = [
-        run for run in runs if run.cell in claim.named() and not run.stale and run.state != "queued"
-    ]
+    mine = [run for run in runs if run.cell in claim.named() and not run.stale]
     if len({run.key for run in mine}) < len(mine):
         raise ValueError("a run is given twice; collect runs with `collect_runs`")
     return sorted(mine, key=lambda run: (run.cell, run.scale, run.seed, run.key))
@@ -386,6 +386,12 @@ def _stale(claim: ClaimSpec, runs: Sequence[Run]) -> list[Flag]:
     if not stale:
         return []
     return [Flag(kind="stale", says=f"{len(stale)} stale runs not counted ({stale[0][1]})")]
+
+
+def _corrupt(claim: ClaimSpec, runs: Sequence[Run]) -> list[Flag]:
+    """Of every scale: what a corrupt file held may have decided at which scale to judge."""
+    corrupt = {r.message for r in runs if r.state == "corrupt" and r.cell in claim.named()}
+    return [Flag(kind="corrupt", says=f"corrupt: {message}") for message in sorted(corrupt)]
 
 
 def _scale(claim: ClaimSpec, runs: Sequence[Run]) -> Scale | None:
@@ -440,8 +446,9 @@ def _state_flags(cell: str, runs: Sequence[Run], planned: Expected | None) -> li
             message = next((f" ({run.message})" for run in those if run.message), "")
             says = f"{kind}: {_seeds(cell, [run.seed for run in those])}{message}"
             flags.append(Flag(kind=kind, says=says))
-    ended = {run.seed for run in runs if run.state in ("done", "diverged", "failed")}
-    missing = sorted(set(planned.seeds) - ended) if planned else []
+    known = {run.seed for run in runs} | set(planned.seeds if planned else ())
+    ended = {run.seed for run in runs if run.state in ("done", "diverged", "failed", "corrupt")}
+    missing = sorted(known - ended)
     if missing:
         flags.append(Flag(kind="seeds missing", says=f"missing: {_seeds(cell, missing)}"))
     return flags

@@ -1,20 +1,29 @@
 """Evidence: results of runs as small text files that are kept with the project.
 
-One file a run, `<root>/<cell>/<scale>-<key>.json`, holding its record and provenance: numbers with
-six significant digits, series of at most 200 points, except those in `WHOLE`.
+One file a run, `<root>/<cell>/<scale>-<seed>-<key>.json`, so that evidence of several machines adds
+up in version control. It holds the run's record and provenance, one series a line: numbers with six
+significant digits, series of at most 200 points, except those in `WHOLE`. Its digest tells a file
+that was cut short or changed.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from suite.specs.models import SCALES, Scale
 from suite.store.atomic import StoreError, replace_bytes, storing
 from suite.store.store import Store
 
 DIGITS = 6
 POINTS = 200
+NAME = re.compile(rf"(?P<scale>{'|'.join(SCALES)})-(?P<seed>[0-9]+)-(?P<key>[0-9a-f]{{16}})\.json")
+
+# Nesting of a file that stands on lines of its own: a series, a part of the spec.
+LINES = 3
 
 # Scores and areas under curves are computed from every evaluation.
 WHOLE = ("return",)
@@ -53,9 +62,28 @@ class Record:
         return str(self.record["state"])
 
 
+class EvidenceError(StoreError):
+    """An evidence file that cannot be used; `wrong` says why."""
+
+    def __init__(self, path: Path, wrong: str) -> None:
+        self.wrong = wrong
+        super().__init__(f"evidence {path} {wrong}. Restore it from version control or delete it.")
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """An evidence file that cannot be used: what its name says, and what is wrong with it."""
+
+    cell: str
+    scale: Scale
+    seed: int
+    key: str
+    reason: str
+
+
 def path_of(record: Mapping[str, Any], root: Path) -> Path:
     """Where the evidence of a run with this record lies."""
-    return root / str(record["cell"]) / f"{record['scale']}-{record['key']}.json"
+    return root / str(record["cell"]) / f"{record['scale']}-{record['seed']}-{record['key']}.json"
 
 
 def export(store: Store, key: str, root: Path) -> Path:
@@ -74,8 +102,8 @@ def export(store: Store, key: str, root: Path) -> Path:
     path = path_of(record, root)
     with storing("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    replace_bytes(path, (text + "\n").encode())
+    document = {**content, "sha256": _digest(content)}
+    replace_bytes(path, (_on_lines(document, LINES) + "\n").encode())
     return path
 
 
@@ -88,27 +116,49 @@ def from_store(store: Store, keys: Iterable[str]) -> list[Record]:
     ]
 
 
-def load(root: Path) -> list[Record]:
-    """All evidence below `root`, sorted by file; nothing when the folder is not there.
+def load(root: Path) -> tuple[list[Record], list[Damaged]]:
+    """All evidence below `root`, sorted by file, and the files that cannot be used.
 
-    Raises StoreError for a file that is no evidence or does not lie where its content belongs.
+    Nothing when the folder is not there. Raises StoreError for a JSON file whose name is not that
+    of evidence.
     """
-    records = []
+    records, damaged = [], []
     for path in sorted(root.glob("*/*.json")):
-        with storing("read", path):
-            try:
-                content = json.loads(path.read_text())
-                record, provenance = content["record"], content["provenance"]
-                belongs = path_of(record, root)
-            except (ValueError, KeyError, TypeError) as error:
-                raise StoreError(
-                    f"{path} is no evidence of a run ({type(error).__name__}: {error}). Restore it"
-                    " from version control or delete it."
-                ) from error
-        if belongs != path:
-            raise StoreError(f"{path} holds the evidence of {belongs}. Rename or delete it.")
-        records.append(Record(record, provenance, str(path.relative_to(root))))
-    return records
+        name = NAME.fullmatch(path.name)
+        if name is None:
+            raise StoreError(
+                f"{path} has not the name of evidence, <scale>-<seed>-<key>.json. Write evidence"
+                " with `suite evidence`; move other files out of this folder."
+            )
+        try:
+            found = read(path)
+            belongs = path_of(found.record, root)
+            if belongs != path:
+                raise EvidenceError(path, f"holds what belongs to {belongs.relative_to(root)}")
+        except EvidenceError as error:
+            where = path.relative_to(root)
+            reason = f"evidence {where} {error.wrong}; restore or delete it"
+            scale = SCALES[SCALES.index(name["scale"])]
+            damaged.append(Damaged(path.parent.name, scale, int(name["seed"]), name["key"], reason))
+        else:
+            records.append(replace(found, source=str(path.relative_to(root))))
+    return records, damaged
+
+
+def read(path: Path) -> Record:
+    """The evidence of one run, wherever the file lies. Raises EvidenceError."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EvidenceError(path, f"cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(path, f"is no JSON ({error})") from error
+    if not isinstance(document, dict) or document.keys() != {"provenance", "record", "sha256"}:
+        raise EvidenceError(path, "is no evidence of a run")
+    content = {"provenance": document["provenance"], "record": document["record"]}
+    if document["sha256"] != _digest(content):
+        raise EvidenceError(path, "was changed after it was written")
+    return Record(content["record"], content["provenance"], str(path))
 
 
 def outdated(record: Record, present: Mapping[str, int]) -> list[str]:
@@ -123,6 +173,21 @@ def outdated(record: Record, present: Mapping[str, int]) -> list[str]:
         elif present[name] != version:
             reasons.append(f"{name} is version {present[name]} now, the run had {version}")
     return reasons
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON: line breaks and spaces of the file do not matter."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _on_lines(value: Any, depth: int) -> str:
+    """JSON with sorted keys; mappings down to `depth` have a line for each entry."""
+    if depth == 0 or not isinstance(value, dict) or not value:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    entries = (f"{json.dumps(key)}: {_on_lines(value[key], depth - 1)}" for key in sorted(value))
+    indent = "\n" + " " * (LINES - depth + 1)
+    return "{" + indent + f",{indent}".join(entries) + indent[:-1] + "}"
 
 
 def _thin(series: Mapping[str, list[Any]]) -> dict[str, list[Any]]:

@@ -1,10 +1,9 @@
-"""Stable-Baselines3 set up like our agents, for timing side by side.
+"""Stable-Baselines3 set up like our agents, from the same settings.
 
-Same network, batch, replay and update ratio as the presets `chain-ddqn`, `sac-mujoco`,
-`td3-official` and `ppo-sb3-default`; one process, one thread. Only the bench environment installs
-Stable-Baselines3.
+One process, one thread. Only the bench environment installs Stable-Baselines3.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -12,18 +11,34 @@ import numpy as np
 import torch
 from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
+from suite.envs.episodes import episode_seed
+from suite.envs.make import make_environment
 from suite.envs.protocol import Environment
+from suite.specs.models import RunSpec
+
+Settings = Mapping[str, Any]
+ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
+
+
+def as_seen(observations: np.ndarray) -> np.ndarray:
+    """Observations [..., *shape] as PyTorch's networks take them: float32, images (H, W, C)
+    channels first. Vectors are [size] or [B, size], images [H, W, C] or [B, H, W, C]."""
+    first = np.moveaxis(observations, -1, -3) if observations.ndim >= 3 else observations
+    return np.ascontiguousarray(first, dtype=np.float32)
 
 
 class AdapterEnv(gymnasium.Env[np.ndarray, Any]):
-    """One of the suite's environments as Gymnasium sees it: both sides step the same one."""
+    """One of the suite's environments as Gymnasium sees it, through the episodes that the suite's
+    own loop would play for this seed: both sides step the same one from the same start states."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, seed: int) -> None:
         self.environment = environment
+        self._seed, self._episode = seed, 0
         action = environment.action
-        shape = self._seen(np.zeros(environment.observation_shape)).shape
+        shape = as_seen(np.zeros(environment.observation_shape)).shape
         if action.kind == "discrete":
             self.observation_space = gymnasium.spaces.Box(0.0, 1.0, shape, np.float32)
             self.action_space = gymnasium.spaces.Discrete(action.size)
@@ -32,33 +47,28 @@ class AdapterEnv(gymnasium.Env[np.ndarray, Any]):
             self.action_space = gymnasium.spaces.Box(
                 action.low, action.high, (action.size,), np.float32
             )
-        self._episodes = 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
-        self._episodes += 1
-        return self._seen(self.environment.reset(seed or self._episodes)), {}
+        observation = self.environment.reset(episode_seed(self._seed, "train", self._episode))
+        self._episode += 1
+        return as_seen(observation), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
         observation, reward, terminal, truncated = self.environment.step(np.asarray(action))
-        return self._seen(observation), reward, terminal, truncated, {}
-
-    @staticmethod
-    def _seen(observation: np.ndarray) -> np.ndarray:
-        """As PyTorch's networks take it: float32, images channels first."""
-        first = observation.transpose(2, 0, 1) if observation.ndim == 3 else observation
-        return np.ascontiguousarray(first, dtype=np.float32)
+        return as_seen(observation), reward, terminal, truncated, {}
 
 
 class MinAtarFeatures(BaseFeaturesExtractor):
-    """3x3 convolution with 16 filters and a hidden layer of 128, as in MinAtar's dqn.py."""
+    """One 3x3 convolution and a hidden layer, as in MinAtar's dqn.py."""
 
-    def __init__(self, observation_space: gymnasium.spaces.Box) -> None:
-        super().__init__(observation_space, 128)
+    def __init__(self, observation_space: gymnasium.spaces.Box, filters: int, units: int) -> None:
+        super().__init__(observation_space, units)
+        channels, height, width = observation_space.shape
         self.layers = torch.nn.Sequential(
-            torch.nn.Conv2d(observation_space.shape[0], 16, 3),
+            torch.nn.Conv2d(channels, filters, 3),
             torch.nn.ReLU(),
             torch.nn.Flatten(),
-            torch.nn.Linear(1024, 128),
+            torch.nn.Linear(filters * (height - 2) * (width - 2), units),
             torch.nn.ReLU(),
         )
 
@@ -66,67 +76,146 @@ class MinAtarFeatures(BaseFeaturesExtractor):
         return self.layers(observations)
 
 
-def sb3_agent(algorithm: str, environment: Environment, seed: int) -> BaseAlgorithm:
-    """A fresh SB3 agent: `td3` as `td3-official`, `sac` as `sac-mujoco`, `dqn` as `chain-ddqn`
-    without double targets, `ppo` with its own defaults."""
-    env = AdapterEnv(environment)
-    if algorithm == "ppo":
-        return PPO("MlpPolicy", env, seed=seed, device="cpu")
-    if algorithm == "dqn":
-        return DQN(
-            "CnnPolicy",
-            env,
-            learning_rate=3e-4,
-            buffer_size=100_000,
-            learning_starts=1000,
-            batch_size=32,
-            gamma=0.99,
-            train_freq=1,
-            gradient_steps=1,
-            target_update_interval=1000,
-            exploration_fraction=1.0,
-            exploration_final_eps=0.1,
-            policy_kwargs={
-                "features_extractor_class": MinAtarFeatures,
-                "net_arch": [],
-                "normalize_images": False,
+class NoiseAfterWarmup(ActionNoise):
+    """Normal noise on the actions of the policy. SB3 adds its noise to the uniform actions of the
+    warm-up too; ours and the authors' TD3 do not."""
+
+    def __init__(self, size: int, std: float, warmup_steps: int) -> None:
+        super().__init__()
+        self._size, self._std, self._warmup = size, std, warmup_steps
+        self._calls = 0
+
+    def __call__(self) -> np.ndarray:
+        self._calls += 1
+        if self._calls <= self._warmup:
+            return np.zeros(self._size, np.float32)
+        return np.random.normal(0.0, self._std, self._size).astype(np.float32)
+
+
+def sb3_agent(run: RunSpec, total_steps: int) -> BaseAlgorithm:
+    """A fresh SB3 agent with the run's task, settings and seed, for `learn(total_steps)`.
+
+    Raises ValueError for a setting that SB3's agent cannot have.
+    """
+    env = AdapterEnv(make_environment(run.task), run.seed)
+    build = {"ppo": _ppo, "dqn": _dqn, "sac": _sac, "td3": _td3}[run.agent.kind]
+    return build(run.agent.settings, env, {"seed": run.seed, "device": "cpu"}, total_steps)
+
+
+def _must_be(settings: Settings, **needed: Any) -> None:
+    """Refuse settings of ours that SB3's agent has no counterpart for."""
+    for name, value in needed.items():
+        if settings[name] != value:
+            raise ValueError(
+                f"{name} is {settings[name]!r}; Stable-Baselines3's agent can only have {value!r}"
+            )
+
+
+def _ppo(s: Settings, env: AdapterEnv, common: dict, total_steps: int) -> BaseAlgorithm:
+    _must_be(
+        s, n_envs=1, schedule="constant", normalise_observations=False, normalise_rewards=False
+    )
+    return PPO(
+        "MlpPolicy",
+        env,
+        learning_rate=s["learning_rate"],
+        n_steps=s["n_steps"],
+        batch_size=s["batch_size"],
+        n_epochs=s["epochs"],
+        gamma=s["discount"],
+        gae_lambda=s["gae_lambda"],
+        clip_range=s["clip_range"],
+        ent_coef=s["entropy_coefficient"],
+        vf_coef=s["value_coefficient"],
+        max_grad_norm=s["max_gradient_norm"],
+        policy_kwargs={
+            "net_arch": [s["hidden_units"]] * s["hidden_layers"],
+            "activation_fn": ACTIVATIONS[s["activation"]],
+            "ortho_init": s["orthogonal"],
+            "log_std_init": s["initial_log_std"],
+            "optimizer_kwargs": _adam(s["adam_beta1"], s["adam_beta2"], s["adam_epsilon"]),
+        },
+        **common,
+    )
+
+
+def _dqn(s: Settings, env: AdapterEnv, common: dict, total_steps: int) -> BaseAlgorithm:
+    _must_be(s, double=False, loss="huber", optimiser="adam")
+    # Both epsilons fall on one line and are the same from the end of the warm-up on; SB3's line
+    # starts at step 0, above 1 if need be, and does not matter before.
+    slope = (s["epsilon_start"] - s["epsilon_end"]) / s["epsilon_decay_steps"]
+    return DQN(
+        "CnnPolicy",
+        env,
+        **_replay(s),
+        learning_rate=s["learning_rate"],
+        target_update_interval=s["target_update_interval"],
+        exploration_initial_eps=s["epsilon_start"] + slope * s["warmup_steps"],
+        exploration_final_eps=s["epsilon_end"],
+        exploration_fraction=(s["warmup_steps"] + s["epsilon_decay_steps"]) / total_steps,
+        max_grad_norm=float("inf"),
+        policy_kwargs={
+            "features_extractor_class": MinAtarFeatures,
+            "features_extractor_kwargs": {
+                "filters": s["convolution_filters"],
+                "units": s["hidden_units"],
             },
-            seed=seed,
-            device="cpu",
-        )
-    if algorithm == "sac":
-        return SAC(
-            "MlpPolicy",
-            env,
-            learning_rate=3e-4,
-            buffer_size=1_000_000,
-            learning_starts=1000,
-            batch_size=256,
-            tau=0.005,
-            gamma=0.99,
-            train_freq=1,
-            gradient_steps=1,
-            ent_coef="auto",
-            target_entropy="auto",
-            policy_kwargs={"net_arch": [256, 256]},
-            seed=seed,
-            device="cpu",
-        )
+            "net_arch": [],
+            "normalize_images": False,
+            "optimizer_kwargs": _adam(s["beta1"], s["beta2"], s["optimiser_epsilon"]),
+        },
+        **common,
+    )
+
+
+def _sac(s: Settings, env: AdapterEnv, common: dict, total_steps: int) -> BaseAlgorithm:
+    # SB3's Adam of the temperature has PyTorch's defaults.
+    _must_be(s, adam_beta1=0.9, adam_beta2=0.999, adam_epsilon=1e-8)
+    return SAC(
+        "MlpPolicy",
+        env,
+        **_replay(s),
+        learning_rate=s["learning_rate"],
+        tau=s["tau"],
+        gradient_steps=s["gradient_steps"],
+        ent_coef=f"auto_{s['initial_temperature']}",
+        target_entropy="auto",
+        policy_kwargs={"net_arch": [s["hidden_units"]] * s["hidden_layers"]},
+        **common,
+    )
+
+
+def _td3(s: Settings, env: AdapterEnv, common: dict, total_steps: int) -> BaseAlgorithm:
+    _must_be(s, actor_learning_rate=s["critic_learning_rate"])
+    size, warmup = env.environment.action.size, s["warmup_steps"]
     return TD3(
         "MlpPolicy",
         env,
-        learning_rate=3e-4,
-        buffer_size=1_000_000,
-        learning_starts=1000,
-        batch_size=256,
-        tau=0.005,
-        gamma=0.99,
-        train_freq=1,
-        gradient_steps=1,
-        policy_delay=2,
-        target_policy_noise=0.2,
-        target_noise_clip=0.5,
-        policy_kwargs={"net_arch": [256, 256]},
-        seed=seed,
-        device="cpu",
+        **_replay(s),
+        learning_rate=s["critic_learning_rate"],
+        tau=s["tau"],
+        policy_delay=s["policy_delay"],
+        action_noise=NoiseAfterWarmup(size, s["exploration_noise"], warmup),
+        target_policy_noise=s["target_noise"],
+        target_noise_clip=s["target_noise_clip"],
+        policy_kwargs={
+            "net_arch": [s["hidden_units"]] * s["hidden_layers"],
+            "optimizer_kwargs": _adam(s["adam_beta1"], s["adam_beta2"], s["adam_epsilon"]),
+        },
+        **common,
     )
+
+
+def _replay(s: Settings) -> dict[str, Any]:
+    """What the off-policy agents share."""
+    return {
+        "buffer_size": s["replay_capacity"],
+        "learning_starts": s["warmup_steps"],
+        "batch_size": s["batch_size"],
+        "gamma": s["discount"],
+        "train_freq": s["update_every"],
+    }
+
+
+def _adam(beta1: float, beta2: float, epsilon: float) -> dict[str, Any]:
+    return {"betas": (beta1, beta2), "eps": epsilon}

@@ -22,7 +22,12 @@ ROUNDS = 5
         (
             "dqn",
             "breakout--chain-ddqn--none",
-            {"replay_capacity": 100_000, "epsilon_decay_steps": 100_000, "double": False},
+            {
+                "replay_capacity": 100_000,
+                "epsilon_decay_steps": 100_000,
+                "double": False,
+                "loss": "huber",
+            },
             1500,
             3.0,
         ),
@@ -35,7 +40,7 @@ def test_six_stacked_seeds_outrun_two_sb3_processes(
     benchmark: Any,
     algorithm: str,
     cell: str,
-    agent: dict[str, int],
+    agent: dict[str, Any],
     steps: int,
     at_least: float,
 ) -> None:

@@ -48,15 +48,13 @@ def stacked(run: RunSpec, seeds: Sequence[int]) -> Advance:
 
 
 def peer(run: RunSpec, algorithm: str, seed: int) -> Advance:
-    """Stable-Baselines3 on the same environment, one thread."""
+    """Stable-Baselines3 with the same settings on the same environment, one thread."""
     import torch
     from sb3_peers import sb3_agent
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from suite.envs.make import make_environment
-
     torch.set_num_threads(1)
-    agent = sb3_agent(algorithm, make_environment(run.task), seed)
+    agent = sb3_agent(run.model_copy(update={"seed": seed}), total_steps=1_000_000)
 
     class StopAfter(BaseCallback):
         left = 0
@@ -66,6 +64,11 @@ def peer(run: RunSpec, algorithm: str, seed: int) -> Advance:
             return self.left > 0
 
     def advance(steps: int) -> None:
+        if algorithm == "ppo":
+            # Ends by itself after whole rollouts; stopped by a callback it would leave out the
+            # update phase.
+            agent.learn(total_timesteps=steps, reset_num_timesteps=False)
+            return
         stop = StopAfter()
         stop.left = steps
         # A horizon that is never reached keeps the schedules as in a long run.

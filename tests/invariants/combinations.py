@@ -1,52 +1,23 @@
 """Every plug-in with settings that make it act within a small run, and what it is combined with."""
 
-from typing import Any
-
 import pytest
 
-from suite.specs.models import PluginSpec
+from suite.conformance.small_runs import acting
 
-PATH = {"store_interval": 2, "interval": 4, "unit": "policy_updates"}
-PPTB = PATH | {
-    "capacity": 8,
-    "trim_rank": 3,
-    "boost_rank": 2,
-    "boost_coefficient": 0.1,
-    "buffer_after": "keep",
-    "centre": "none",
-    "layerwise": False,
-    "reset_optimiser": False,
-    "sync_target": False,
-}
-WHERE = {"first_layer": "normed", "critic_norm_last_hidden": False}
-NORM = WHERE | {"norm": "layer", "eps": 1e-5, "affine": "free"}
-NAP = NORM | {
-    "affine_decay": 0.0,
-    "interval": 1,
-    "schedule": "linear",
-    "schedule_ratio": 60.0,
-    "schedule_fraction": 0.5,
-}
-
-
-def plugin(kind: str, settings: dict[str, Any], **changes: Any) -> PluginSpec:
-    return PluginSpec(name=kind, kind=kind, settings=settings | changes)
-
-
-PPTB_PLUGIN = plugin("pptb", PPTB)
-NAP_PLUGIN = plugin("nap", NAP)
+PPTB_PLUGIN = acting("pptb")
+NAP_PLUGIN = acting("nap")
 EVERY_PLUGIN = {
     "none": [],
     "pptb": [PPTB_PLUGIN],
     "nap": [NAP_PLUGIN],
-    "nap-joint-rms": [plugin("nap", NAP, affine="joint", norm="rms", interval=3)],
-    "nap-decay": [plugin("nap", NAP, affine="decay", affine_decay=0.01)],
-    "norm": [plugin("norm", NORM)],
-    "projection": [plugin("projection", WHERE | {"interval": 2})],
-    "snapshot_average": [plugin("snapshot_average", PATH | {"snapshots": 3})],
+    "nap-joint-rms": [acting("nap", affine="joint", norm="rms", interval=3)],
+    "nap-decay": [acting("nap", affine="decay", affine_decay=0.01)],
+    "norm": [acting("norm")],
+    "projection": [acting("projection")],
+    "snapshot_average": [acting("snapshot_average")],
     "nap+pptb": [NAP_PLUGIN, PPTB_PLUGIN],
-    "nap+inflate": [NAP_PLUGIN, plugin("inflate", {"factor": 10.0})],
-    "norm+deaden": [plugin("norm", NORM), plugin("deaden", {"fraction": 0.5, "probe_inputs": 64})],
+    "nap+inflate": [NAP_PLUGIN, acting("inflate")],
+    "norm+deaden": [acting("norm"), acting("deaden")],
 }
 COMBINATIONS = [
     pytest.param(kind, plugins, id=f"{kind}-{name}")

@@ -1,20 +1,11 @@
 """I1: a seed's results are the same bits in every group."""
 
-import numpy as np
 import pytest
-from training.small_runs import result, small_runs, train
 
 from invariants.combinations import COMBINATIONS, EVERY_PLUGIN, NAP_PLUGIN, PPTB_PLUGIN
+from suite.conformance.laws import assert_groups_agree, assert_it_acts
+from suite.conformance.small_runs import small_runs
 from suite.plugins.registry import PLUGINS
-
-
-def assert_groups_agree(runs, folder):
-    """Six seeds at once, and the same seeds in groups of three, two and one."""
-    six = train(runs, folder / "six")
-    for name, group in {"three": runs[:3], "two": runs[3:5], "one": runs[5:]}.items():
-        store = train(group, folder / name)
-        for run in group:
-            assert result(store, run) == result(six, run), f"seed {run.seed} in a group of {name}"
 
 
 @pytest.mark.parametrize(("kind", "plugins"), COMBINATIONS)
@@ -56,21 +47,4 @@ def test_every_plug_in_is_combined_with_every_agent():
 
 @pytest.mark.parametrize(("kind", "plugins"), COMBINATIONS)
 def test_seeds_and_plug_ins_make_a_difference(kind, plugins, tmp_path):
-    """Guards the tests above: equal bytes must not come from runs in which nothing happens."""
-    one, other = small_runs(kind, [0, 1], plugins, budget=60)
-    base = small_runs(kind, [0], budget=60)[0]
-    store = train([one, other], tmp_path)
-    weights = [weights_of(store, run) for run in (one, other)]
-    assert np.isfinite(weights[0]).all()
-    assert not np.array_equal(*weights)
-    if plugins:
-        plain = weights_of(train([base], tmp_path / "plain"), base)
-        assert weights[0].shape != plain.shape or not np.array_equal(weights[0], plain)
-
-
-def weights_of(store, run):
-    from safetensors.numpy import load_file
-
-    arrays = load_file(store.folder(run.key()) / "agent.safetensors")
-    names = sorted(name for name in arrays if name.endswith("/flat"))
-    return np.concatenate([arrays[name] for name in names])
+    assert_it_acts(kind, plugins, tmp_path)

@@ -7,80 +7,22 @@ import time
 
 import numpy as np
 import pytest
-from training.small_runs import result, small_runs, train
 
 import suite.training.shard
 from invariants.combinations import COMBINATIONS
+from suite.conformance.laws import assert_checkpoint_continues
+from suite.conformance.small_runs import result, small_runs, train
 from suite.engine.shards import Shard
 from suite.engine.work import work
-from suite.specs.registry import AGENTS
 from suite.store.store import Store
-from suite.training.process import configure
-from suite.training.rows import Row, cut, stack
-from suite.training.shard import LOOPS, train_shard
+from suite.training.shard import train_shard
 
 SEEDS = [0, 1, 2]
 
 
-def build(runs):
-    loop = AGENTS[runs[0].agent.kind].loop
-    return LOOPS[loop](runs[0], [run.seed for run in runs], "cpu")
-
-
-def advance(loop, run, until):
-    if loop.step == 0:
-        loop.evaluate()
-    while loop.step < until:
-        loop.advance()
-        if loop.step % run.evaluate_every == 0 or loop.step == loop.total:
-            loop.evaluate()
-
-
-def rows_of(loop, count):
-    """Every seed's row with memory of its own, without the seconds, which are not repeatable."""
-    state = loop.state()
-    rows = []
-    for i in range(count):
-        row = cut(state, i)
-        arrays = {name: np.array(array) for name, array in row.arrays.items()}
-        rows.append(Row(arrays, {**row.values}))
-    return rows
-
-
-def assert_equal_rows(one, other):
-    assert one.arrays.keys() == other.arrays.keys()
-    for name in one.arrays:
-        assert one.arrays[name].dtype == other.arrays[name].dtype, name
-        np.testing.assert_array_equal(one.arrays[name], other.arrays[name], err_msg=name)
-    values = [
-        {name: value for name, value in row.values.items() if not name.endswith("seconds")}
-        for row in (one, other)
-    ]
-    assert values[0] == values[1]
-
-
 @pytest.mark.parametrize(("kind", "plugins"), COMBINATIONS)
 def test_a_checkpoint_at_any_step_continues_in_any_grouping(kind, plugins):
-    configure()
-    runs = small_runs(kind, SEEDS, plugins, probes=("weight_norms", "policy_path"))
-    unbroken = build(runs)
-    advance(unbroken, runs[0], runs[0].budget)
-
-    draw = np.random.default_rng(len(kind) + 7 * len(plugins))
-    first, second = sorted(draw.integers(1, runs[0].budget, size=2).tolist())
-    group = build(runs)
-    advance(group, runs[0], first)
-    rows = rows_of(group, 3)
-    pair = build([runs[2], runs[0]])
-    pair.load_state(stack([rows[2], rows[0]]))
-    advance(pair, runs[0], second)
-    rows = rows_of(pair, 2)
-    alone = build([runs[2]])
-    alone.load_state(stack([rows[0]]))
-    advance(alone, runs[0], runs[0].budget)
-
-    assert_equal_rows(rows_of(alone, 1)[0], rows_of(unbroken, 3)[2])
-    assert alone.figures(0) == unbroken.figures(2)
+    assert_checkpoint_continues(kind, plugins)
 
 
 def _train(runs, root, checkpoint_share):

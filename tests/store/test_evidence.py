@@ -44,15 +44,16 @@ def store(tmp_path):
 def test_export_and_load_agree(store, tmp_path):
     store.complete(KEY, record_of(), {"seconds": {"total": 3.14159265}})
     path = evidence.export(store, KEY, tmp_path / "evidence")
-    assert path == tmp_path / "evidence" / "hopper--td3--none" / f"short-{KEY}.json"
-    (loaded,) = evidence.load(tmp_path / "evidence")
+    assert path == tmp_path / "evidence" / "hopper--td3--none" / f"short-3-{KEY}.json"
+    ((loaded,), damaged) = evidence.load(tmp_path / "evidence")
+    assert damaged == []
     assert (loaded.key, loaded.cell, loaded.scale) == (KEY, "hopper--td3--none", "short")
     assert (loaded.seed, loaded.state) == (3, "done")
     assert loaded.record["figures"] == {"final": 1234.57}
     assert loaded.provenance == {"seconds": {"total": 3.14159}}
     assert loaded.record["series"]["return"]["value"][0] is None
     assert loaded.record["spec"] == record_of()["spec"], "a rounded spec has another key"
-    assert loaded.source == f"hopper--td3--none/short-{KEY}.json"
+    assert loaded.source == f"hopper--td3--none/short-3-{KEY}.json"
 
 
 def test_same_record_gives_the_same_bytes(store, tmp_path):
@@ -68,7 +69,8 @@ def test_same_record_gives_the_same_bytes(store, tmp_path):
 def test_long_series_are_thinned_and_evaluations_are_not(store, tmp_path, points):
     store.complete(KEY, record_of(points), {})
     evidence.export(store, KEY, tmp_path / "evidence")
-    (loaded,) = evidence.load(tmp_path / "evidence")
+    ((loaded,), damaged) = evidence.load(tmp_path / "evidence")
+    assert damaged == []
     series = loaded.record["series"]
     assert len(series["return"]["step"]) == len(series["return"]["value"]) == points
     thin = series["weight_norm"]
@@ -95,16 +97,66 @@ def test_records_of_the_store_are_those_of_complete_runs(store):
 
 
 def test_no_folder_is_no_evidence(tmp_path):
-    assert evidence.load(tmp_path / "nothing") == []
+    assert evidence.load(tmp_path / "nothing") == ([], [])
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"record": {}}', '{"record": 3}'])
-def test_file_that_is_no_evidence_is_named(tmp_path, content):
-    path = tmp_path / "cell" / "short-x.json"
-    path.parent.mkdir()
-    path.write_text(content)
-    with pytest.raises(StoreError, match=str(path)):
-        evidence.load(tmp_path)
+def test_each_series_has_a_line_of_its_own(store, tmp_path):
+    store.complete(KEY, record_of(), {})
+    before = evidence.export(store, KEY, tmp_path / "a").read_text().splitlines()
+    changed = record_of()
+    changed["series"]["weight_norm"]["value"][-1] += 1.0
+    store.complete(KEY, changed, {})
+    after = evidence.export(store, KEY, tmp_path / "b").read_text().splitlines()
+    differing = [line for line, other in zip(before, after, strict=True) if line != other]
+    assert [line.split(":")[0].strip() for line in differing] == ['"weight_norm"', '"sha256"']
+
+
+def test_line_breaks_and_spaces_are_no_change(store, tmp_path):
+    store.complete(KEY, record_of(), {})
+    path = evidence.export(store, KEY, tmp_path)
+    path.write_bytes(json.dumps(json.loads(path.read_text()), indent=4).encode())
+    records, damaged = evidence.load(tmp_path)
+    assert len(records) == 1 and damaged == []
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (b"", "is no JSON"),
+        (b"{", "is no JSON"),
+        (b"\xff\xfe", "is no JSON"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"[]", "is no evidence of a run"),
+        (b'{"record": {}, "provenance": {}}', "is no evidence of a run"),
+        (b'{"record": 3, "provenance": {}, "sha256": ""}', "was changed after it was written"),
+    ],
+    ids=["empty", "cut", "no-text", "deep", "list", "no-digest", "wrong-digest"],
+)
+def test_file_that_is_no_evidence_is_named_and_the_others_are_read(store, tmp_path, content, wrong):
+    store.complete(KEY, record_of(), {})
+    evidence.export(store, KEY, tmp_path)
+    path = tmp_path / "hopper--td3--none" / f"short-4-{KEY}.json"
+    path.write_bytes(content)
+    records, (damaged,) = evidence.load(tmp_path)
+    assert [record.seed for record in records] == [3]
+    assert (damaged.cell, damaged.scale, damaged.seed, damaged.key) == (
+        "hopper--td3--none",
+        "short",
+        4,
+        KEY,
+    )
+    assert damaged.reason.startswith(f"evidence hopper--td3--none/short-4-{KEY}.json {wrong}")
+
+
+@pytest.mark.parametrize("old", ["1234.57", '"state": "done"', '"seed": 3'])
+def test_a_changed_value_is_seen(store, tmp_path, old):
+    store.complete(KEY, record_of(), {})
+    path = evidence.export(store, KEY, tmp_path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, old.translate(str.maketrans("3do", "5eu")), 1))
+    records, (damaged,) = evidence.load(tmp_path)
+    assert records == [] and "was changed after it was written" in damaged.reason
 
 
 def test_evidence_in_the_wrong_place_is_named(store, tmp_path):
@@ -113,8 +165,16 @@ def test_evidence_in_the_wrong_place_is_named(store, tmp_path):
     moved = tmp_path / "evidence" / "other-cell" / path.name
     moved.parent.mkdir()
     path.rename(moved)
-    with pytest.raises(StoreError, match=str(moved)):
-        evidence.load(tmp_path / "evidence")
+    _, (damaged,) = evidence.load(tmp_path / "evidence")
+    assert damaged.cell == "other-cell"
+    assert f"holds what belongs to hopper--td3--none/{path.name}" in damaged.reason
+
+
+def test_a_file_of_another_name_is_an_error(tmp_path):
+    (tmp_path / "cell").mkdir()
+    (tmp_path / "cell" / "notes.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"notes\.json has not the name of evidence"):
+        evidence.load(tmp_path)
 
 
 def test_outdated_evidence_says_what_changed(store):
@@ -130,4 +190,4 @@ def test_outdated_evidence_says_what_changed(store):
 def test_evidence_is_readable_without_the_suite(store, tmp_path):
     store.complete(KEY, record_of(), {})
     path = evidence.export(store, KEY, tmp_path / "evidence")
-    assert sorted(json.loads(path.read_text())) == ["provenance", "record"]
+    assert sorted(json.loads(path.read_text())) == ["provenance", "record", "sha256"]

@@ -257,13 +257,13 @@ from suite.store.store import Store
 store = Store(Path(sys.argv[1]))
 with store.lock("run"):
     store.begin("run", {})
-    print("ready", flush=True)
     step = int(sys.argv[2])
     while True:
         step += 1
         weights = np.full(200_000, step, dtype=np.float32)
         store.save_checkpoint("run", step, {"weights": weights}, {"step": step})
         store.save_progress("run", {"step": step})
+        print("saved", flush=True)
 """
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from suite.conformance.small_runs import TASKS
 from suite.training.evaluation import Evaluation
-from training.small_runs import TASKS
 
 TASK = TASKS["inverted-pendulum"]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from suite.conformance.small_runs import TASKS
 from suite.specs.loading import load_project
 from suite.specs.models import RunSpec
 from suite.training.off_policy import OffPolicyLoop
 from suite.training.process import configure
-from training.small_runs import TASKS
 
 
 @pytest.mark.long

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from invariants.combinations import NAP_PLUGIN, PPTB_PLUGIN
 
+from suite.conformance.small_runs import small_runs, train
 from suite.specs.registry import AGENTS
 from suite.store.atomic import StoreError
 from suite.store.store import Store
 from suite.training.loading import agent_from_checkpoint
 from suite.training.shard import LOOPS, train_shard
-from training.small_runs import small_runs, train
 
 SHAPES = {"td3": (4,), "sac": (4,), "classifier": (8,)}
 

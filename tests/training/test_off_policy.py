@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from suite.conformance.small_runs import TASKS, small_runs
 from suite.training.off_policy import OffPolicyLoop
-from training.small_runs import TASKS, small_runs
 
 
 def loop_of(kind, seeds=(0, 1), **changes):

@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import pytest
 
+from suite.conformance.small_runs import TASKS, small_runs
 from suite.training.on_policy import OnPolicyLoop
 from suite.training.rows import cut, stack
-from training.small_runs import TASKS, small_runs
 
 PLAIN = {"normalise_observations": False, "normalise_rewards": False}
 

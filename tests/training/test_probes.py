@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from suite.conformance.small_runs import result, small_runs, train
 from suite.specs.models import ProbeSpec
-from training.small_runs import result, small_runs, train
 
 LAYERS = ("hidden1", "hidden2", "output")
 

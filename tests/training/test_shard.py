@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from suite.conformance.small_runs import AGENTS, TASKS, result, small_runs, train
 from suite.plugins.protocol import Plugin, PluginSettings
 from suite.plugins.registry import PLUGINS
 from suite.specs.models import PluginSpec
 from suite.store.store import Store
 from suite.training.shard import train_shard
-from training.small_runs import AGENTS, TASKS, result, small_runs, train
 
 
 class PoisonSettings(PluginSettings):

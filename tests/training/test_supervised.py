@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from suite.conformance.small_runs import TASKS, small_runs
 from suite.training.supervised import SupervisedLoop
-from training.small_runs import TASKS, small_runs
 
 
 def loop_of(seeds, **changes):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from suite.plugins.registry import PLUGINS
 from suite.specs.models import AgentSpec, PluginSpec, ProbeSpec, RunSpec, TaskSpec
 from suite.store.store import Store
 from suite.training.shard import train_shard
@@ -124,6 +125,19 @@ AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ppo": ("inverted-pendulum", PPO),
     "classifier": ("random-labels", CLASSIFIER),
 }
+
+
+def acting(kind: str, **changes: Any) -> PluginSpec:
+    """A plug-in with the settings that make it act within a small run."""
+    return PluginSpec(name=kind, kind=kind, settings={**PLUGINS[kind].acting, **changes})
+
+
+def neutral(kind: str) -> PluginSpec:
+    """A plug-in with its neutral settings. Raises ValueError when it has none."""
+    settings = PLUGINS[kind].neutral
+    if settings is None:
+        raise ValueError(f"plug-in {kind!r} has no neutral settings")
+    return PluginSpec(name=kind, kind=kind, settings=dict(settings))
 
 
 def small_runs(

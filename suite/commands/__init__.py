@@ -1,0 +1,1 @@
+"""What the commands `why`, `status`, `export` and `doctor` find out; `suite.cli` prints it."""

@@ -1,0 +1,58 @@
+"""How many runs of each cell are in which state."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from suite.specs.loading import Project
+from suite.specs.models import SCALES, Scale
+from suite.stats.runs import Run
+from suite.store.store import State
+
+STALE = "stale"
+STATES: tuple[str, ...] = (*get_args(State), STALE)
+NO_STUDY = "-"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one cell at one scale, as one study has them."""
+
+    study: str
+    cell: str
+    scale: Scale
+    runs: tuple[Run, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Runs by state; those of earlier specs or behaviour are stale, whatever else they are."""
+        return Counter(state_of(run) for run in self.runs)
+
+
+def state_of(run: Run) -> str:
+    """One of `STATES`."""
+    return STALE if run.stale else run.state
+
+
+def status(
+    project: Project, runs: Sequence[Run], study: str | None, scale: Scale | None
+) -> Iterator[Row]:
+    """A row for each study, cell and scale that has runs, in the order of the studies.
+
+    Runs of cells that no study has are listed last, under study `-`; with `study` they are left
+    out.
+    """
+    found: dict[tuple[str, Scale], list[Run]] = {}
+    studies: dict[str, set[str]] = {}
+    for planned in SCALES:
+        for cell in project.cells[planned]:
+            found[cell.id, planned] = []
+            studies.setdefault(cell.id, set()).update(cell.studies)
+    for run in runs:
+        found.setdefault((run.cell, run.scale), []).append(run)
+    for name in [*project.studies, NO_STUDY] if study is None else [study]:
+        for cell_id in dict.fromkeys(cell_id for cell_id, _ in found):
+            for at in SCALES if scale is None else (scale,):
+                if (cell_id, at) in found and name in studies.get(cell_id, {NO_STUDY}):
+                    yield Row(name, cell_id, at, tuple(found[cell_id, at]))

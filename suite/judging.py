@@ -1,0 +1,231 @@
+"""A project's claims: all at once from what is there, or one by one with training before.
+
+`suite verify` and the report take all; `pytest` asks for one claim or cell at a time.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from suite.engine.run import run_cells
+from suite.specs.claims import ClaimSpec
+from suite.specs.loading import Project, load_project
+from suite.specs.models import SCALES, Cell, Scale
+from suite.stats.collecting import collect_runs
+from suite.stats.correction import corrected
+from suite.stats.runs import Run
+from suite.stats.sequential import Looks
+from suite.stats.verdicts import Expectations, Verdict, expectations, judge
+from suite.store.store import Store
+
+# Seeds at most, as a multiple of the planned ones, when they are added until a claim is settled.
+CAP = 4
+
+# With these a claim stays inconclusive however many seeds are added.
+BEYOND_SEEDS = {"scale below", "precondition", "diverged", "tasks missing"}
+
+
+@dataclass(frozen=True)
+class CellState:
+    """How a cell stands: all its runs are there, one is wrong, or some are not there."""
+
+    state: Literal["trained", "failed", "not run"]
+    scale: Scale | None
+    reason: str
+    traceback: str = ""  # of the first run that raised
+
+
+def judge_all(project: Project, runs: Sequence[Run]) -> list[Verdict]:
+    """The verdicts on all claims, study by study, corrected for the number of claims of each."""
+    expected = expectations(project)
+    return [
+        verdict
+        for study in project.studies.values()
+        for verdict in corrected([_judged(claim, runs, expected) for claim in study.claims])
+    ]
+
+
+def _judged(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations) -> Verdict:
+    """The verdict on a claim; with more seeds than planned, as at that look of the default looks.
+
+    Seeds come to be beyond the planned ones because a claim was not settled with these.
+    """
+    verdict = judge(claim, runs, expected)
+    plans = [expected.get((cell.cell, verdict.scale)) for cell in verdict.evidence if verdict.scale]
+    planned = min((len(plan.seeds) for plan in plans if plan), default=0)
+    present = min((len(cell.seeds) for cell in verdict.evidence), default=0)
+    if not 0 < planned < present:
+        return verdict
+    look = math.ceil(present / planned) - 1
+    return judge(claim, runs, expected, _looks(planned, None, look).confidence(look))
+
+
+def _looks(planned: int, cap: int | None, least: int = 0) -> Looks:
+    """At each multiple of the planned seeds up to the cap; at `least` + 1 of them without one."""
+    last = max(planned, cap or planned * max(CAP, least + 1))
+    return Looks((*range(planned, last, planned), last))
+
+
+class Judging:
+    """A project's claims and cells, at one scale or at the largest that has what is needed.
+
+    `seeds` replaces the number of seeds that the studies plan. With `train`, runs that are missing
+    at the scale (`smoke` if none is given) are trained first, each once, in this process. With
+    `until_conclusive`, a claim's cells get more seeds, the planned number again and again up to
+    `seed_cap` (4 times the planned number if it is None), for as long as it stays inconclusive.
+
+    Raises SpecError and ExtensionError for a project that cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        scale: Scale | None = None,
+        seeds: int | None = None,
+        train: bool = False,
+        until_conclusive: bool = False,
+        seed_cap: int | None = None,
+    ) -> None:
+        self.project = _with_seeds(load_project(root), seeds)
+        self.scale: Scale | None = "smoke" if train and scale is None else scale
+        self.seeds = seeds
+        self.train = train
+        self.until_conclusive = until_conclusive
+        self.seed_cap = seed_cap
+        self._store = Store(root / "runs")
+        self._evidence = root / "reports" / "evidence"
+        self._runs: list[Run] | None = None
+        self._attempted: set[str] = set()
+
+    def verdict(self, claim: ClaimSpec) -> Verdict:
+        """The verdict on a claim, after training what it lacks if that is wanted."""
+        cells = self._planned(claim)
+        if self.train:
+            self._train(list(cells.values()))
+        if not (self.until_conclusive and set(claim.cells()) <= set(cells)):
+            return _judged(claim, self._collected(), expectations(self.project))
+        planned = min(len(cell.runs) for cell in cells.values())
+        looks = _looks(planned, self.seed_cap)
+        for look, count in enumerate(looks.seeds):
+            wanted = {name: max(count, len(cell.runs)) for name, cell in cells.items()}
+            self._train([cells[name].with_seeds(wanted[name]) for name in cells])
+            runs = [
+                run
+                for run in self._collected()
+                if run.cell not in wanted or run.seed < wanted[run.cell]
+            ]
+            verdict = judge(claim, runs, expectations(self.project), looks.confidence(look))
+            if not _more_seeds_may_settle(claim, verdict, count):
+                break
+        return verdict
+
+    def cell(self, name: str) -> CellState:
+        """How a cell stands, after training what it lacks if that is wanted."""
+        scales: tuple[Scale, ...] = (self.scale,) if self.scale else SCALES
+        planned = {
+            scale: cell for scale in scales for cell in self.project.cells[scale] if cell.id == name
+        }
+        if self.train:
+            self._train(list(planned.values()))
+        runs = [run for run in self._collected() if run.cell == name and run.scale in planned]
+        wrong = [run for run in runs if self._is_wrong(run)]
+        if wrong:
+            raised = [self._store.state(run.key).message for run in wrong if run.state == "failed"]
+            return CellState("failed", None, "; ".join(map(_told, wrong)), "".join(raised[:1]))
+        lacking: dict[Scale, str] = {}
+        for scale, cell in planned.items():
+            done = {run.seed for run in runs if run.scale == scale and _counts(run)}
+            missing = [run.seed for run in cell.runs if run.seed not in done]
+            if missing:
+                others = [run for run in runs if run.scale == scale and run.seed in missing]
+                lacking[scale] = f"{scale} lacks seeds {', '.join(map(str, missing))}" + "".join(
+                    f"; {_told(run)}" for run in others if run.stale or run.state != "queued"
+                )
+        trained = [scale for scale in planned if scale not in lacking]
+        if trained:
+            count = len(planned[trained[-1]].runs)
+            return CellState("trained", trained[-1], f"{count} seeds at {trained[-1]}")
+        reason = "; ".join(lacking.values()) or f"no study has it at scale {self.scale}"
+        return CellState("not run", None, reason)
+
+    def _planned(self, claim: ClaimSpec) -> dict[str, Cell]:
+        """The claim's cells at the scale that is asked for."""
+        if self.scale is None:
+            return {}
+        cells = {cell.id: cell for cell in self.project.cells[self.scale]}
+        return {name: cells[name] for name in claim.named() if name in cells}
+
+    def _train(self, cells: list[Cell]) -> None:
+        """Train what is missing, each run once: one that fails is not tried again for the next."""
+        present = {run.key for run in self._collected() if _counts(run)}
+        left = []
+        for cell in cells:
+            runs = [run for run in cell.runs if run.key() not in present | self._attempted]
+            if runs:
+                left.append(cell.model_copy(update={"runs": tuple(runs)}))
+                self._attempted |= {run.key() for run in runs}
+        if left:
+            with _torch_as_it_was():
+                run_cells(left, self._store)
+            self._runs = None
+
+    def _collected(self) -> list[Run]:
+        if self._runs is None:
+            self._runs = [
+                run
+                for run in collect_runs(self.project, self._store, self._evidence)
+                if self.scale in (None, run.scale) and (self.seeds is None or run.seed < self.seeds)
+            ]
+        return self._runs
+
+    def _is_wrong(self, run: Run) -> bool:
+        """Failed, corrupt, or diverged where every claim on the cell takes that for a fault."""
+        if run.state == "diverged" and not run.stale:
+            claims = [claim for study in self.project.studies.values() for claim in study.claims]
+            return not any(c.diverged_as is not None and run.cell in c.cells() for c in claims)
+        return run.state in ("failed", "corrupt") and not run.stale
+
+
+def _with_seeds(project: Project, seeds: int | None) -> Project:
+    if seeds is None:
+        return project
+    cells = {
+        scale: tuple(cell.with_seeds(seeds) for cell in planned)
+        for scale, planned in project.cells.items()
+    }
+    return replace(project, cells=cells)
+
+
+def _counts(run: Run) -> bool:
+    return run.state in ("done", "diverged") and not run.stale
+
+
+def _told(run: Run) -> str:
+    if run.stale:
+        return f"seed {run.seed} is stale ({run.stale})"
+    return f"{run.state} at {run.scale}: seed {run.seed}" + (
+        f" ({run.message})" * bool(run.message)
+    )
+
+
+def _more_seeds_may_settle(claim: ClaimSpec, verdict: Verdict, seeds: int) -> bool:
+    if verdict.state != "inconclusive" or BEYOND_SEEDS & {flag.kind for flag in verdict.flags}:
+        return False
+    # Without a comparison something other than seeds is missing, once there are enough of them.
+    return verdict.observed is not None or seeds < claim.minimum_seeds
+
+
+@contextmanager
+def _torch_as_it_was() -> Iterator[None]:
+    """Training sets up its whole process; other tests of the session must not notice."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)

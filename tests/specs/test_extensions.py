@@ -1,0 +1,141 @@
+"""Agents and plug-ins of other packages: found by entry point, and refused by name when wrong."""
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suite.extensions import Extended, ExtensionError
+from suite.plugins.registry import OWN, PLUGINS, unusable
+from suite.specs.registry import AGENTS
+from suite.specs.registry import unusable as unusable_agent
+
+Install = Callable[..., None]
+NUMBERS = count()
+PLUGIN = """
+from suite.plugins.protocol import Plugin, PluginSettings
+
+class Halve(Plugin):
+    kind = "halve"
+    VERSION = 3
+    Settings = PluginSettings
+    acting = {}
+
+class Inherited(Halve):
+    pass
+
+class Unset(Plugin):
+    kind = "unset"
+    VERSION = 1
+
+class Passive(Plugin):
+    kind = "passive"
+    VERSION = 1
+    Settings = PluginSettings
+
+text = "Halve"
+"""
+AGENT = """
+from baselines.classifier import Classifier
+
+class Learner(Classifier):
+    VERSION = 2
+
+class Drifter(Classifier):
+    VERSION = 2
+    loop = "drifting"
+
+class Half:
+    VERSION = 1
+    loop = "supervised"
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put a package with one module and entry points of one group on the path."""
+
+    def put(source: str, group: str, points: Mapping[str, str]) -> str:
+        package = f"other{next(NUMBERS)}"
+        folder = tmp_path / package
+        info = folder / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (folder / f"{package}.py").write_text(source)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name} = {package}:{value}" for name, value in points.items()]
+        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]))
+        monkeypatch.syspath_prepend(folder)
+        return package
+
+    return put
+
+
+def plugins() -> Mapping[str, Any]:
+    """The registry as a fresh process has it."""
+    return Extended({plugin.kind: plugin for plugin in OWN}, "rl_claims.plugins", unusable)
+
+
+def test_a_registered_plug_in_is_known_beside_the_suites_own(install: Install) -> None:
+    install(PLUGIN, "rl_claims.plugins", {"halve": "Halve"})
+    assert plugins()["halve"].VERSION == 3
+    assert set(plugins()) == {*(plugin.kind for plugin in OWN), "halve"}
+    assert "unknown" not in plugins()
+
+
+def test_a_registered_agent_is_known_beside_the_suites_own(install: Install) -> None:
+    install(AGENT, "rl_claims.agents", {"learner": "Learner"})
+    agents = Extended(dict(AGENTS), "rl_claims.agents", unusable_agent)
+    assert agents["learner"].VERSION == 2 and agents["td3"] is AGENTS["td3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong"),
+    [
+        ("pptb", "Halve", "the suite has this name already"),
+        ("halve", "Missing", "does not import: AttributeError"),
+        ("halve", "text", "'Halve' is no subclass of suite.plugins.protocol.Plugin"),
+        ("other", "Halve", "its kind is 'halve', not the entry point's name"),
+        ("halve", "Inherited", "its VERSION is None, not a whole number from 1 on"),
+        ("unset", "Unset", "its Settings is no subclass"),
+        ("passive", "Passive", "it has no `acting` settings"),
+    ],
+)
+def test_a_plug_in_that_cannot_be_used_is_refused_by_name(
+    install: Install, name: str, value: str, wrong: str
+) -> None:
+    package = install(PLUGIN, "rl_claims.plugins", {name: value})
+    told = f"entry point {name} = {package}:{value} in rl_claims.plugins of package {package}"
+    with pytest.raises(ExtensionError) as error:
+        list(plugins())
+    assert told in str(error.value) and wrong in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ("Drifter", "its loop is 'drifting', not one of off_policy"),
+        ("Half", "has no Settings, actions, observations"),
+    ],
+)
+def test_an_agent_that_cannot_be_used_is_refused_by_name(
+    install: Install, value: str, wrong: str
+) -> None:
+    install(AGENT, "rl_claims.agents", {"mine": value})
+    with pytest.raises(ExtensionError, match=wrong):
+        list(Extended(dict(AGENTS), "rl_claims.agents", unusable_agent))
+
+
+def test_two_packages_with_one_name_are_both_named(install: Install) -> None:
+    packages = [install(PLUGIN, "rl_claims.plugins", {"halve": "Halve"}) for _ in range(2)]
+    with pytest.raises(ExtensionError) as error:
+        list(plugins())
+    assert all(f"of package {package}" in str(error.value) for package in packages)
+
+
+def test_a_broken_package_does_not_stop_the_suites_own(install: Install) -> None:
+    install("raise RuntimeError('broken')", "rl_claims.plugins", {"halve": "Halve"})
+    assert plugins()["pptb"] is PLUGINS["pptb"]
+    with pytest.raises(ExtensionError, match="RuntimeError: broken"):
+        plugins()["halve"]
