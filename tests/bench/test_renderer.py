@@ -22,8 +22,8 @@ pytestmark = pytest.mark.bench
 
 SIZE = 84
 FRAMES = 2  # few at a time: between two switches to other processes
-ROUNDS = 150
-ROUNDS_OF_BOTH = 15
+ROUNDS = 300
+ROUNDS_OF_BOTH = 40
 
 # Prints CPU seconds of a frame, ray-cast, with OpenGL, and with OpenGL without shadow, reflection.
 BOTH = """
