@@ -90,8 +90,9 @@ def copy_project(folder: Path) -> Path:
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
-    (folder / "reports" / "evidence").mkdir(parents=True)
-    (folder / "reports" / "evidence" / "README.md").write_text("kept")
+    for name in ("evidence", "side_by_side", "pictures"):
+        (folder / "reports" / name).mkdir(parents=True)
+        (folder / "reports" / name / "README.md").write_text("kept")
     listed = "".join(f"  - {cell}\n" for cell in CELLS)
     (folder / "params.yaml").write_text(f"scale: smoke\ncells:\n{listed}")
     author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
