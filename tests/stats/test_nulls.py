@@ -96,6 +96,26 @@ def test_the_best_of_n_is_the_expected_largest_of_n_means() -> None:
     assert drawn.mean() == pytest.approx(1.629 * 5 / 2, rel=0.03)
 
 
+def test_few_seeds_leave_the_spread_of_a_selection_uncertain() -> None:
+    values = stats.norm.ppf((np.arange(8) + 0.5) / 8)[:, np.newaxis]
+    known, unknown = (
+        best_of_n(
+            [values],
+            lambda means: means[..., 0],
+            lambda best, fresh: (best - fresh).mean(axis=0),
+            n=3,
+            seeds=8,
+            largest=True,
+            known_spread=is_known,
+            draws=4000,
+            rng=np.random.default_rng(0),
+        )
+        for is_known in (True, False)
+    )
+    # The mean of 7 over a chi-squared value with 7 degrees of freedom is 7 / 5.
+    assert (unknown**2).mean() / (known**2).mean() == pytest.approx(7 / 5, rel=0.08)
+
+
 def claim(**parts: Any) -> dict[str, Any]:
     return {
         "kind": "difference",
