@@ -77,11 +77,12 @@ def minatar_network(
     return Network(name, role, layers, observation_shape)
 
 
-def pixel_convolutions(image_size: int, channels: int, filters: int) -> Network:
-    """Four 3x3 convolutions, strides 2, 1, 1, 1, ReLU (MishaLaskin/rad encoder.py)."""
+def pixel_convolutions(image_size: int, channels: int, filters: int, count: int) -> Network:
+    """`count` 3x3 convolutions, the first of stride 2, ReLU (MishaLaskin/rad encoder.py)."""
     layers: list[Layer] = [ChannelsFirst()]
     observed = channels
-    for number, stride in enumerate((2, 1, 1, 1), 1):
+    for number in range(1, count + 1):
+        stride = 2 if number == 1 else 1
         initialiser = "delta_orthogonal_relu"
         name = f"conv{number}"
         layers.append(Convolution(name, channels, filters, 3, stride, True, initialiser))

@@ -4,6 +4,7 @@ Follows the authors' released code, MishaLaskin/rad at 18d079e: curl_sac.py, enc
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -35,11 +36,10 @@ class RADSettings(BaseModel):
     batch_size: int = Field(gt=0, description="transitions per update and seed")
     replay_capacity: int = Field(gt=0, description="transitions that a seed's replay holds")
     update_every: int = Field(gt=0, description="environment steps per update after the warm-up")
-    augmentation: Literal["crop", "translate"] = Field(
-        description="a random part of the image, or the image at a random place on black"
-    )
+    augmentation: Literal["crop", "translate"] = Field(description="part of it, or it on black")
     image_size: int = Field(gt=0, description="side of the augmented image, in pixels")
-    filters: int = Field(gt=0, description="filters of each of the four convolutions")
+    convolutions: int = Field(gt=0, description="convolutional layers, the first of stride 2")
+    filters: int = Field(gt=0, description="filters of each convolution")
     features: int = Field(gt=0, description="numbers that an image becomes")
     hidden_units: int = Field(gt=0, description="units of the two hidden layers of each trunk")
     discount: float = Field(ge=0, le=1, description="gamma")
@@ -52,9 +52,7 @@ class RADSettings(BaseModel):
     adam_epsilon: float = Field(ge=0, description="Adam's epsilon")
     critic_tau: float = Field(ge=0, le=1, description="share of the new in a target critic")
     encoder_tau: float = Field(ge=0, le=1, description="share of the new in a target encoder")
-    initial_temperature: float = Field(
-        gt=0, description="alpha, the entropy's weight, at the start"
-    )
+    initial_temperature: float = Field(gt=0, description="alpha, the entropy's weight, at first")
     policy_delay: int = Field(gt=0, description="updates per update of actor and temperature")
     target_update_interval: int = Field(gt=0, description="updates per update of all targets")
 
@@ -62,9 +60,8 @@ class RADSettings(BaseModel):
 class RAD:
     """S seeds of RAD, trained as one stack; observations are bytes (H, W, C).
 
-    The policy is the actor's trunk; its linear features and the convolutions are groups of their
-    own. Raises ValueError for actions that are not continuous and symmetric about 0, and for images
-    that the augmentation can't bring to `image_size`.
+    The policy is the actor's trunk; its features and the convolutions are groups of their own.
+    Raises ValueError for actions not continuous and symmetric about 0, and images of a wrong size.
     """
 
     VERSION = 1
@@ -90,14 +87,12 @@ class RAD:
             )
         height, width, channels = observation_shape
         s = self.settings = settings
-        self.margin = (
-            s.image_size - height if s.augmentation == "translate" else height - s.image_size
-        )
+        sign = 1 if s.augmentation == "translate" else -1
+        self.margin = sign * (s.image_size - height)
         if height != width or self.margin < 0:
             raise ValueError(
                 f"images of {height} x {width} can't be augmented by {s.augmentation} to "
-                f"{s.image_size}: take square images, at least as large for crop, at most as large "
-                "for translate"
+                f"{s.image_size}: take squares, at least as large for crop, at most for translate"
             )
         self.observation_shape = observation_shape
         self.max_action = action_spec.high
@@ -106,38 +101,29 @@ class RAD:
         self.seeds = tuple(seeds)
         self.device = device
 
-        convolutions = pixel_convolutions(s.image_size, channels, s.filters)
+        convolutions = pixel_convolutions(s.image_size, channels, s.filters, s.convolutions)
         (pixels,) = convolutions.output_shapes()[-1]
-        trunk = (2, s.hidden_units)
-        networks = {
-            "convolutions": convolutions,
-            "critic_features": pixel_features("critic_features", pixels, s.features),
-            "critic": mlp(
-                "q", "critic", s.features + size, *trunk, 1, copies=2, initialiser="orthogonal_1"
-            ),
-            "actor_features": pixel_features("actor_features", pixels, s.features),
-            "actor": mlp(
-                "actor", "actor", s.features, *trunk, 2 * size, initialiser="orthogonal_1"
-            ),
-        }
-        self.networks = {name: change_network(network) for name, network in networks.items()}
-        self.groups = {name: self._group(name) for name in networks}
+        trunk, orthogonal = (2, s.hidden_units), "orthogonal_1"
+        networks = [
+            convolutions,
+            pixel_features("critic_features", pixels, s.features),
+            mlp("q", "critic", s.features + size, *trunk, 1, copies=2, initialiser=orthogonal),
+            pixel_features("actor_features", pixels, s.features),
+            mlp("actor", "actor", s.features, *trunk, 2 * size, initialiser=orthogonal),
+        ]
+        names = ("convolutions", "critic_features", "critic", "actor_features", "actor")
+        self.networks = {n: change_network(net) for n, net in zip(names, networks, strict=True)}
+        self.groups = {name: self._group(name) for name in names}
         self.critic_side = [self.groups[n] for n in ("convolutions", "critic_features", "critic")]
         self.actor_side = [self.groups[n] for n in ("actor_features", "actor")]
+        rate, betas = s.temperature_learning_rate, (s.temperature_beta1, s.adam_beta2)
         self.temperature = Temperature(
-            len(self.seeds),
-            s.initial_temperature,
-            s.temperature_learning_rate,
-            (s.temperature_beta1, s.adam_beta2),
-            s.adam_epsilon,
-            device,
+            len(seeds), s.initial_temperature, rate, betas, s.adam_epsilon, device
         )
         self.policy = "actor"
         self.updates = 0
-        purposes = (
-            *("warmup", "exploration", "actor_noise", "target_noise"),
-            *("augmentation", "next_augmentation"),
-        )
+        purposes = ["warmup", "exploration", "actor_noise", "target_noise"]
+        purposes += ["augmentation", "next_augmentation"]
         self.streams = {name: SeedStreams(seeds, name) for name in purposes}
 
     @torch.no_grad()
@@ -180,8 +166,7 @@ class RAD:
     def augmented(self, batch: Batch, streams: Mapping[str, SeedStreams]) -> Batch:
         """The batch with augmented images. Crops of an observation and of the next one are drawn
         independently; a translation is the same for both."""
-        corners = self._corners(streams["augmentation"], batch)
-        following = corners
+        corners = following = self._corners(streams["augmentation"], batch)
         if self.settings.augmentation == "crop":
             following = self._corners(streams["next_augmentation"], batch)
         images = self._placed(batch.observation, corners)
@@ -199,8 +184,7 @@ class RAD:
     ) -> Tensor:
         """Each seed's squared TD error, averaged over the batch, summed over both critics, [S].
 
-        `p` holds parameters by group; images are augmented; `noise` [S, B, size] is standard
-        normal; `alpha` is [S, 1].
+        `p` holds parameters by group; `noise` [S, B, size] is standard normal; `alpha` is [S, 1].
         """
         targets = {group.name: group.target.leaves for group in self.critic_side if group.target}
         with torch.no_grad():
@@ -219,10 +203,7 @@ class RAD:
         with torch.no_grad():
             encoded = self.encode(self._online(), batch.observation)
         action, log_prob = self.sample(p, encoded, noise)
-        critics = {
-            group.name: group.parameters.with_flat(group.parameters.flat)
-            for group in self.critic_side
-        }
+        critics = {g.name: g.parameters.with_flat(g.parameters.flat) for g in self.critic_side}
         q = self.q(critics, encoded, action).amin(dim=1)
         return (alpha * log_prob - q).mean(dim=1), log_prob
 
@@ -232,20 +213,17 @@ class RAD:
         Augmentation and noise are the same at every call, from streams that training does not use.
         """
 
-        def loss(group: str) -> Callable[[Parameters, Batch], Tensor]:
-            def of(parameters: Parameters, batch: Batch) -> Tensor:
-                names = ("augmentation", "next_augmentation", "action_noise")
-                streams = {name: SeedStreams(self.seeds, f"analysis/{name}") for name in names}
-                batch = self.augmented(batch, streams)
-                noise = self._tensor(streams["action_noise"].normal(*batch.action.shape[1:]))
-                p, alpha = {**self._online(), group: parameters}, self.temperature.value()
-                if self.groups[group] in self.actor_side:
-                    return self.actor_loss(p, batch, noise, alpha)[0]
-                return self.critic_loss(p, batch, noise, alpha)
+        def loss(group: str, parameters: Parameters, batch: Batch) -> Tensor:
+            names = ("augmentation", "next_augmentation", "action_noise")
+            streams = {name: SeedStreams(self.seeds, f"analysis/{name}") for name in names}
+            batch = self.augmented(batch, streams)
+            noise = self._tensor(streams["action_noise"].normal(*batch.action.shape[1:]))
+            p, alpha = {**self._online(), group: parameters}, self.temperature.value()
+            if self.groups[group] in self.actor_side:
+                return self.actor_loss(p, batch, noise, alpha)[0]
+            return self.critic_loss(p, batch, noise, alpha)
 
-            return of
-
-        return {name: loss(name) for name in self.groups}
+        return {name: partial(loss, name) for name in self.groups}
 
     def encode(self, p: Mapping[str, Parameters], images: Tensor) -> Tensor:
         """The convolutions' output [S, B, n] for augmented images, bytes."""
@@ -273,21 +251,19 @@ class RAD:
     def state(self) -> State:
         """The groups, the temperature, the streams and the number of updates."""
         state: State = {"updates": np.full(len(self.seeds), self.updates)}
-        for name, group in self.groups.items():
-            state |= add_prefix(name, group.state())
-        state |= add_prefix("temperature", self.temperature.state())
-        for name, streams in self.streams.items():
-            state |= add_prefix(f"stream/{name}", streams.state())
+        for name, part in self._parts().items():
+            state |= add_prefix(name, part.state())
         return state
 
     def load_state(self, state: State) -> None:
         """Continue from what `state` returned."""
         self.updates = int(state["updates"][0])
-        for name, group in self.groups.items():
-            group.load_state(take_prefix(name, state))
-        self.temperature.load_state(take_prefix("temperature", state))
-        for name, streams in self.streams.items():
-            streams.load_state(take_prefix(f"stream/{name}", state))
+        for name, part in self._parts().items():
+            part.load_state(take_prefix(name, state))
+
+    def _parts(self) -> dict[str, ParameterGroup | Temperature | SeedStreams]:
+        streams = {f"stream/{name}": streams for name, streams in self.streams.items()}
+        return {**self.groups, "temperature": self.temperature, **streams}
 
     def _group(self, name: str) -> ParameterGroup:
         s, actors = self.settings, name.startswith("actor")

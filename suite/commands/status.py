@@ -44,15 +44,19 @@ def status(
     out.
     """
     found: dict[tuple[str, Scale], list[Run]] = {}
-    studies: dict[str, set[str]] = {}
-    for planned in SCALES:
-        for cell in project.cells[planned]:
-            found[cell.id, planned] = []
-            studies.setdefault(cell.id, set()).update(cell.studies)
+    planned: dict[tuple[str, Scale], tuple[str, ...]] = {}
+    anywhere: dict[str, set[str]] = {}
+    for at in SCALES:
+        for cell in project.cells[at]:
+            found[cell.id, at] = []
+            planned[cell.id, at] = cell.studies
+            anywhere.setdefault(cell.id, set()).update(cell.studies)
     for run in runs:
         found.setdefault((run.cell, run.scale), []).append(run)
     for name in [*project.studies, NO_STUDY] if study is None else [study]:
         for cell_id in dict.fromkeys(cell_id for cell_id, _ in found):
             for at in SCALES if scale is None else (scale,):
-                if (cell_id, at) in found and name in studies.get(cell_id, {NO_STUDY}):
+                # Runs of a scale that is planned no more belong to the studies of the cell.
+                studies = planned.get((cell_id, at)) or anywhere.get(cell_id, {NO_STUDY})
+                if (cell_id, at) in found and name in studies:
                     yield Row(name, cell_id, at, tuple(found[cell_id, at]))

@@ -18,6 +18,21 @@ TASKS = {
     "breakout": TaskSpec(
         name="breakout", family="minatar", environment="breakout", episode_limit=30
     ),
+    "pendulum-pixels": TaskSpec(
+        name="pendulum-pixels",
+        family="dmc_pixels",
+        environment="pendulum-swingup",
+        arguments={
+            "renderer": "raycast",
+            "height": 12,
+            "width": 12,
+            "camera": 0,
+            "frame_stack": 2,
+            "supersampling": 1,
+        },
+        action_repeat=4,
+        episode_limit=20,
+    ),
     "random-labels": TaskSpec(
         name="random-labels",
         family="synthetic",
@@ -63,6 +78,31 @@ SAC = {
     "adam_epsilon": 1e-8,
     "tau": 0.005,
     "initial_temperature": 1.0,
+}
+RAD = {
+    "warmup_steps": 20,
+    "batch_size": 8,
+    "replay_capacity": 1000,
+    "update_every": 1,
+    "augmentation": "crop",
+    "image_size": 10,
+    "convolutions": 2,
+    "filters": 4,
+    "features": 8,
+    "hidden_units": 16,
+    "discount": 0.99,
+    "actor_learning_rate": 1e-3,
+    "critic_learning_rate": 1e-3,
+    "temperature_learning_rate": 1e-4,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "temperature_beta1": 0.5,
+    "adam_epsilon": 1e-8,
+    "critic_tau": 0.01,
+    "encoder_tau": 0.05,
+    "initial_temperature": 0.1,
+    "policy_delay": 2,
+    "target_update_interval": 2,
 }
 DQN = {
     "warmup_steps": 20,
@@ -121,6 +161,7 @@ CLASSIFIER = {
 AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "td3": ("inverted-pendulum", TD3),
     "sac": ("inverted-pendulum", SAC),
+    "rad": ("pendulum-pixels", RAD),
     "dqn": ("breakout", DQN),
     "ppo": ("inverted-pendulum", PPO),
     "classifier": ("random-labels", CLASSIFIER),

@@ -93,14 +93,16 @@ class DMCPixels:
         episode_limit: int | None,
         action_repeat: int,
     ) -> None:
-        """`arguments`: renderer (`raycast` or `gl`), height, width, camera, frame_stack.
+        """`arguments`: renderer (`raycast` or `gl`), height, width, camera, frame_stack, and
+        supersampling: a pixel is the mean of so many by so many.
 
         Raises ValueError when there is no such task or camera, or no GL library for `gl`.
         """
         self._task = DMC(environment, episode_limit, action_repeat)
         height, width, stack = (arguments[name] for name in ("height", "width", "frame_stack"))
-        self._picture = renderer(
-            self._task, arguments["renderer"], height, width, arguments["camera"]
+        self._fine = fine = arguments["supersampling"]
+        self._draw = renderer(
+            self._task, arguments["renderer"], fine * height, fine * width, arguments["camera"]
         )
         self._frames: deque[np.ndarray] = deque(maxlen=stack)
         self.action = self._task.action
@@ -111,14 +113,22 @@ class DMCPixels:
 
     def reset(self, seed: int) -> np.ndarray:
         self._task.reset(seed)
-        frame = self._picture()
-        self._frames.extend([frame] * (self._frames.maxlen or 1))
+        self._frames.extend([self._picture()] * (self._frames.maxlen or 1))
         return np.concatenate(self._frames, axis=2)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         _, reward, terminal, truncated = self._task.step(action)
         self._frames.append(self._picture())
         return np.concatenate(self._frames, axis=2), reward, terminal, truncated
+
+    def _picture(self) -> np.ndarray:
+        height, width, _ = self.observation_shape
+        blocks = self._draw().reshape(height, self._fine, width, self._fine, 3)
+        # In whole numbers, rounded half up: the same on every machine.
+        total = blocks.sum(axis=(1, 3), dtype=np.uint32)
+        count = self._fine**2
+        picture: np.ndarray = ((total + count // 2) // count).astype(np.uint8)
+        return picture
 
 
 def renderer(

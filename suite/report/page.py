@@ -23,7 +23,8 @@ from suite.report.panels import (
     learning_panels,
     short_number,
 )
-from suite.report.paper_figures import LEFT_OUT, PaperFigure, redraw
+from suite.report.paper_figures import LEFT_OUT, PaperFigure
+from suite.report.redrawing import redraw
 from suite.report.settling import Settling, settling
 from suite.report.side_by_side import SideBySide, load_side_by_side
 from suite.report.summary import SYMBOLS, summary

@@ -1,151 +1,27 @@
-"""The figures of the papers, redrawn from our runs, each with its null beside it.
+"""The figures of the papers that the report redraws, each with its null beside it.
 
-A figure names what it redraws, the cells (tasks x agents x plug-ins) and the series. It is drawn
-for each task that has runs of two of its arms, at the largest scale that has them.
+To redraw another one, add an entry: where it is in the paper, the cells (tasks x agents x
+plug-ins), the series and what the lines are held against.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from suite.report.judged import Judged
-from suite.report.panels import (
-    Cells,
-    Line,
-    Panel,
-    Reference,
-    group_title,
-    grouped,
-    level,
-    lines_of,
-    panel_id,
-    random_play,
+from suite.report.references import (
+    References,
+    bounds,
+    chance,
+    control,
+    half,
+    lost_energy,
+    play,
+    random_walk,
+    selection,
+    unchanged,
 )
-from suite.specs.claims import ThresholdClaim
-from suite.specs.models import SCALES
-from suite.stats.runs import Run
-
-ByClaim = Mapping[str, Judged]
-References = Callable[[Sequence[Line], Cells, ByClaim], list[Reference]]
-
-
-def control(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
-    """No line: the first arm, without the plug-in, is what the others are held against."""
-    return []
-
-
-def play(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
-    """The task's return of uniform actions."""
-    return random_play(lines, cells)
-
-
-def selection(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
-    """What the best of several settings without any effect would show: the first arm's mean,
-    its gain over random play times the null of the claim on areas."""
-    claim = judged.get("pptb-C10-auc")
-    null = None if claim is None else claim.verdict.null
-    found = random_play(lines, cells)
-    if null is None or null.value is None or not found:
-        return found
-    base, start = lines[0], found[0].values[0]
-    gain = base.mean - start
-    if not (gain > 0).any():
-        return found
-    # Below random play there is no gain to select.
-    gain = np.where(gain > 0, gain, np.nan)
-    bands = [None if end is None else start + end * gain for end in (null.low, null.high)]
-    return [*found, Reference(null.name, "null", base.steps, start + null.value * gain, *bands)]
-
-
-def chance(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
-    """Accuracy of guessing one of the classes."""
-    classes = next(iter(cells.values()))[0].spec["task"]["arguments"]["classes"]
-    return [level("guessing", 1 / classes, lines[0])]
-
-
-def half(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
-    """Coordinates of a normal vector are negative with probability one half."""
-    return [level("as many as at the start on average", 0.5, lines[0])]
-
-
-def unchanged(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
-    """A norm that stays what it was at the start."""
-    return [level("as at the start", 1.0, lines[0])]
-
-
-def bounds(*claims: str) -> References:
-    """The bounds of threshold claims."""
-
-    def found(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
-        references = []
-        stated = [judged[name].claim for name in claims if name in judged]
-        for claim in stated:
-            assert isinstance(claim, ThresholdClaim), f"{claim.id} is not a threshold claim"
-            label = f"{claim.direction} this line: {claim.id}"
-            references.append(level(label, claim.bound, lines[0], "bound"))
-        return references
-
-    return found
-
-
-def random_walk(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Reference]:
-    """Energy that trimming takes from a random walk of as many snapshots: one from zero, which
-    loses most, and one whose norm grows from the start of the run as the policy's did."""
-    line = lines[0]
-    runs = [run for run in next(iter(cells.values())) if run.state == "done"]
-    rank = next(p["settings"]["trim_rank"] for p in runs[0].spec["plugins"] if p["kind"] == "pptb")
-    held = runs[0].series["plugin/pptb/snapshots"].values.astype(int)
-    starts = {"random walk from zero": np.zeros(len(held))}
-    growth = _squared_norm_growth(runs)
-    if growth is not None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            starts["random walk whose norm grows as the policy's"] = 1 / np.sqrt(growth)
-    found = []
-    for name, start in starts.items():
-        lost = [walk_energy_lost(n, rank, s) for n, s in zip(held, start, strict=True)]
-        values = _positive(np.array(lost))
-        if np.isfinite(values).any():
-            found.append(Reference(name, "null", line.steps, values))
-    return found
-
-
-def _squared_norm_growth(runs: Sequence[Run]) -> np.ndarray | None:
-    """[E] growth of the policy's squared weight norm since the start, over that at the start."""
-    policy = {
-        name for name in runs[0].series if name.startswith(("weight_norm/actor/", "weight_norm/q/"))
-    }
-    if not policy:
-        return None
-    layers = [[run.series[name].values ** 2 for name in sorted(policy)] for run in runs]
-    squares = np.sum(layers, axis=1).mean(axis=0)
-    return np.asarray(squares / squares[0] - 1)
-
-
-def walk_energy_lost(snapshots: int, rank: int, start: float) -> float:
-    """Share of the newest snapshot's energy outside the `rank` leading directions of a random walk.
-
-    `start` is the distance of its start from zero in units of its displacement, NaN gives NaN; the
-    dimension is taken as large, so that the Gram matrix of the walk is min(i, j) + start^2 n (PCA
-    of random walks: Antognini and Sohl-Dickstein, NeurIPS 2018).
-    """
-    if not np.isfinite(start):
-        return np.nan
-    steps = np.arange(1, snapshots + 1)
-    gram = np.minimum.outer(steps, steps) + start**2 * snapshots
-    values, vectors = np.linalg.eigh(gram)
-    left_out = slice(0, max(snapshots - rank, 0))
-    return float((vectors[-1, left_out] ** 2 * values[left_out]).sum() / gram[-1, -1])
-
-
-def _positive(values: np.ndarray) -> np.ndarray:
-    """NaN where nothing can be shown on a logarithmic axis: no move yet, or rounding."""
-    return np.where(values > 1e-12, values, np.nan)
-
-
-def _lost(kept: np.ndarray) -> np.ndarray:
-    return _positive(1.0 - kept)
 
 
 @dataclass(frozen=True)
@@ -241,7 +117,7 @@ FIGURES = (
         quantity="energy outside the kept directions",
         references=random_walk,
         arms=1,
-        change=_lost,
+        change=lost_energy,
         logarithmic=True,
     ),
     PaperFigure(
@@ -402,59 +278,3 @@ LEFT_OUT = {
     "for: twin networks, other schedules, other remedies, images and text.",
 }
 """Figures of a study's paper that are not redrawn, and why."""
-
-
-@dataclass(frozen=True)
-class Redrawn:
-    """A figure of a paper with its panels, one per task; none where runs are lacking."""
-
-    figure: PaperFigure
-    panels: tuple[Panel, ...]
-
-
-def redraw(study: str, runs: Sequence[Run], judged: ByClaim) -> list[Redrawn]:
-    """All figures of a study."""
-    return [
-        Redrawn(figure, tuple(_panels(place, figure, runs, judged)))
-        for place, figure in enumerate(FIGURES)
-        if figure.study == study
-    ]
-
-
-def _panels(place: int, figure: PaperFigure, runs: Sequence[Run], judged: ByClaim) -> list[Panel]:
-    groups = grouped(runs)
-    panels = []
-    for task in figure.tasks:
-        wanted = figure.cells_of(task)
-        for group in sorted(groups, key=lambda g: (-SCALES.index(g[1]), -g[2])):
-            cells = {cell: groups[group][cell] for cell in wanted if cell in groups[group]}
-            if group[0] != task or len(cells) < figure.arms:
-                continue
-            names = _series(cells, figure.series)
-            lines = lines_of(cells, {c: figure.label(c) for c in cells}, names, figure.change)
-            if len(lines) < figure.arms or not any(_is_drawn(line) for line in lines):
-                continue
-            panels.append(
-                Panel(
-                    id=panel_id("figure", str(place), task),
-                    title=group_title(group),
-                    quantity=figure.quantity,
-                    note="mean over layers" if len(names) > 1 else "",
-                    lines=tuple(lines),
-                    references=tuple(figure.references(lines, cells, judged)),
-                    logarithmic=figure.logarithmic,
-                )
-            )
-            break
-    return panels
-
-
-def _series(cells: Cells, series: str) -> set[str]:
-    start = series.removesuffix("*")
-    names = {name for runs in cells.values() for run in runs for name in run.series}
-    return {n for n in names if n == start or (start != series and n.startswith(start))}
-
-
-def _is_drawn(line: Line) -> bool:
-    """Whether there are two points to join."""
-    return int(np.isfinite(line.mean).sum()) > 1

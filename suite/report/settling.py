@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from suite.judging import CAP
 from suite.report.coverage import missing
 from suite.report.judged import Judged
 from suite.specs.loading import Project
@@ -83,6 +84,8 @@ def _more_seeds(judged: Judged, cells: Sequence[Cell], selection: str) -> Settli
             "observed value none would, or more than can be run.",
             command,
         )
+    if verdict.seeds_to_settle > CAP * min(len(cell.runs) for cell in cells):
+        command += f" --seed-cap {verdict.seeds_to_settle}"
     more = verdict.seeds_to_settle - present
     return Settling(
         why=f"All planned seeds are there. About {verdict.seeds_to_settle} seeds a cell would "

@@ -22,9 +22,10 @@ def summary(
     lines = ["# rl-claims: verdicts", ""]
     lines.append(", ".join(f"{states.count(state)} {state}" for state in STATES) + ".")
     for row in ran:
+        lost = f"; {row.diverged} diverged" if row.diverged else ""
         lines.append(
             f"Scale {row.scale}: {row.runs} runs of {row.cells} cells, {row.seeds} seeds each, "
-            f"{short_number(row.steps)} steps."
+            f"{short_number(row.steps)} steps{lost}."
         )
     for study, judged, settled_by in papers:
         lines += ["", f"## {study.paper}", ""]

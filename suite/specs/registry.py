@@ -123,6 +123,9 @@ class Pixels(Spec):
     width: int = Field(default=100, ge=8, le=640, description="pixels")
     camera: int = Field(default=0, ge=-1, description="of the model; -1: MuJoCo's free camera")
     frame_stack: int = Field(default=3, ge=1, description="newest frames in an observation")
+    supersampling: int = Field(
+        default=1, ge=1, le=8, description="a pixel is the mean of so many by so many"
+    )
 
 
 class RandomLabels(Spec):

@@ -24,8 +24,9 @@ from suite.stacked.products import affine
 # Float32 numbers in 64 bytes, the alignment at which CPU kernels take the same path.
 ALIGNMENT = 16
 
-# Pixels from which PyTorch's convolution is taken in place of products of patches.
-LARGE_IMAGE = 100
+# Numbers in an image, beyond which PyTorch's convolution is taken in place of products of patches:
+# above every MinAtar game's (10 x 10 x 10).
+LARGE_IMAGE = 1000
 
 ParameterKind = Literal["weight", "bias", "gain", "offset", "constant"]
 
@@ -300,7 +301,7 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) ->
     the first permutation copies nothing.
     """
     stack, batch, channels, height, width = x.shape
-    if height * width > LARGE_IMAGE:
+    if channels * height * width > LARGE_IMAGE:
         # Patches of large images outgrow the caches; one network after the other keeps its bits.
         rows = zip(x, weight, strict=True)
         y = torch.stack([F.conv2d(images, kernels, stride=stride) for images, kernels in rows])

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Literal, assert_never
 
 import numpy as np
+from scipy import optimize
 
 from suite.specs.claims import (
     Claim,
@@ -78,17 +79,16 @@ class Bounds:
         if ends is None:
             return None
 
-        def supported(logarithm: float) -> bool:
+        def room(logarithm: float) -> float:
             low, high = ends(1 - 10**logarithm)
-            return low > self.above and high < self.below
+            return min(low - self.above, self.below - high)
 
         least, most = -12.0, 0.0
-        if supported(least):
+        if room(most) <= 0:
+            return 1.0
+        if room(least) > 0:
             return 10**least
-        for _ in range(30):
-            middle = (least + most) / 2
-            least, most = (least, middle) if supported(middle) else (middle, most)
-        return float(10**most)
+        return float(10 ** optimize.brentq(room, least, most, xtol=1e-7))
 
 
 def decide(

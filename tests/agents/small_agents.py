@@ -50,6 +50,7 @@ RAD_SETTINGS = {
     **OFF_POLICY,
     "augmentation": "crop",
     "image_size": 20,
+    "convolutions": 4,
     "filters": 4,
     "features": 16,
     "hidden_units": 32,

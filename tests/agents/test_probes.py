@@ -22,10 +22,21 @@ def test_values_are_found(kind, name):
 @pytest.mark.parametrize("kind", AGENTS)
 def test_bootstrapping_is_from_the_target_network(kind):
     """A target that stays at zero leaves the reward alone."""
-    frozen = {"target_update_interval": 10**6} if kind == "dqn" else {"tau": 0.0}
-    agent = AGENTS[kind](**frozen)
+    frozen = {
+        "dqn": {"target_update_interval": 10**6},
+        "rad": {"critic_tau": 0.0, "encoder_tau": 0.0},
+    }
+    agent = AGENTS[kind](**frozen.get(kind, {"tau": 0.0}))
     for group in agent.groups.values():
         if group.target is not None:
             group.target.flat.zero_()
     play(agent, PROBES["truncated"], UPDATES)
     np.testing.assert_allclose(values(agent), np.ones((2, 2)), atol=0.12)
+
+
+def test_the_entropy_of_the_next_action_is_part_of_a_value():
+    """Nothing but entropy to gain: the policy finds the largest one, 0.687 for the tanh of a normal
+    number, and Q = 1 + 0.5 (Q + 0.687)."""
+    agent = AGENTS["rad"](initial_temperature=1.0)
+    play(agent, PROBES["truncated"], UPDATES)
+    np.testing.assert_allclose(values(agent), np.full((2, 2), 2.687), atol=0.12)

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from agents.small_agents import rad, random_batch, trained
 from baselines.augmentation import crop, translate
 from suite.stacked.replay import Batch
-from suite.stacked.streams import SeedStreams
 
 SEEDS = [1, 2]
 
@@ -133,23 +132,6 @@ def test_initial_weights_are_orthogonal_and_kernels_only_have_a_centre():
     centre = kernels[:, :, 1, 1]
     torch.testing.assert_close(centre @ centre.T, 2 * torch.eye(4), atol=1e-5, rtol=0.0)
     assert kernels.count_nonzero() == centre.count_nonzero()
-
-
-def test_values_and_actions_follow_the_picture():
-    """A probe on pixels: -1 is best where the lower half is bright, 1 where the upper half is."""
-    cold = {"temperature_learning_rate": 0.0, "initial_temperature": 1e-3}
-    agent = rad(SEEDS, (24, 24, 3), filters=16, **cold)
-    streams = SeedStreams(SEEDS, "test/pictures")
-    pictures = np.full((2, 24, 24, 3), 30, np.uint8)
-    pictures[0, 12:] = pictures[1, :12] = 220
-    for _ in range(800):
-        state = streams.integers([2, 2], 16)
-        action = streams.uniform(16, 1, low=-2.0, high=2.0)
-        reward = 1 - (action[..., 0] - (2.0 * state - 1)) ** 2
-        arrays = pictures[state], action, reward.astype(np.float32), pictures[state]
-        agent.update(Batch(*(torch.tensor(a) for a in arrays), torch.ones(2, 16)))
-    actions = agent.greedy(np.broadcast_to(pictures, (2, 2, 24, 24, 3)).copy())[..., 0]
-    np.testing.assert_allclose(actions, [[-1, 1]] * 2, atol=0.4)
 
 
 def test_images_that_do_not_fit_are_refused():

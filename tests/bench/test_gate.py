@@ -51,6 +51,14 @@ def test_suspect_that_is_fast_once_passes_and_is_told(quiet: int):
     assert outcome.state == "passed" and "suspect, not confirmed: agent/td3" in outcome.reason
 
 
+def test_of_two_suspects_only_the_one_that_stays_slow_is_named():
+    both = {"plugin/nap": 1.7, "plugin/nap/own": 0.06}
+    answers = iter([{**both, "plugin/nap": 1.3}, both, both])
+    outcome = judge(both, REFERENCE, lambda: next(answers))
+    assert outcome.state == "regression"
+    assert outcome.reason.startswith("slower: plugin/nap/own 0.06") and "1.7" not in outcome.reason
+
+
 def test_timing_without_a_reference_is_inconclusive():
     outcome = judge({"agent/new": 1.0}, REFERENCE, never)
     assert outcome.state == "inconclusive" and "agent/new" in outcome.reason

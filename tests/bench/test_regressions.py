@@ -19,7 +19,7 @@ from suite.store.store import Store
 pytestmark = pytest.mark.bench
 
 WARM_UP = 3
-TURNS = 30
+TURNS = 20
 REFERENCE_BUILDS = 3
 
 

@@ -21,8 +21,9 @@ from suite.training.process import configure
 pytestmark = pytest.mark.bench
 
 SIZE = 84
-FRAMES = 20
-ROUNDS = 15
+FRAMES = 2  # few at a time: between two switches to other processes
+ROUNDS = 300
+ROUNDS_OF_BOTH = 40
 
 # Prints CPU seconds of a frame, ray-cast, with OpenGL, and with OpenGL without shadow, reflection.
 BOTH = """
@@ -72,7 +73,7 @@ def test_raycast_is_six_times_as_fast_as_software_opengl(
     benchmark: Any, task: str, tell: Any
 ) -> None:
     environment = {"MUJOCO_GL": "egl", **os.environ}
-    command = [sys.executable, "-c", BOTH, task, str(SIZE), str(FRAMES), "5"]
+    command = [sys.executable, "-c", BOTH, task, str(SIZE), str(FRAMES), str(ROUNDS_OF_BOTH)]
 
     def both() -> dict[str, Any]:
         done = subprocess.run(

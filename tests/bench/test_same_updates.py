@@ -1,9 +1,11 @@
-"""Our agents and Stable-Baselines3's, from the same weights and data, learn the same.
+"""Our agents and Stable-Baselines3's, from the same weights and random numbers, learn the same.
 
 Networks, losses, order of the steps, optimisers and targets are compared in one go: the parameters
-after several updates on the same batches with the same noise agree to rounding.
+after several updates on the same batches with the same noise agree to rounding. So do the loops
+around them, on tasks where rounding does not grow fast: acting, replay, rollouts, time limits.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +21,7 @@ from suite.specs.registry import AGENTS
 from suite.stacked.parameters import FlatParameters
 from suite.stacked.replay import Batch
 from suite.stacked.rollout import Rollout
+from suite.training.shard import LOOPS
 
 pytestmark = pytest.mark.bench
 
@@ -34,6 +37,43 @@ class GlobalNoise:
 
     def permutation(self, size: int) -> np.ndarray:
         return np.random.permutation(size)[None]
+
+    def integers(self, high: Sequence[int], size: int) -> np.ndarray:
+        drawn = np.random.randint(0, high[0], size=size)
+        np.random.randint(0, 1, size=size)  # SB3's replay draws the environment too
+        return drawn[None]
+
+
+class NumpyNoise:
+    """Normal numbers from NumPy's global generator, as SB3's action noise."""
+
+    def normal(self, *shape: int) -> np.ndarray:
+        return np.random.standard_normal((1, *shape)).astype(np.float32)
+
+
+class Samples:
+    """Random actions as SB3's action space draws them."""
+
+    def __init__(self, agent: Any) -> None:
+        self._space = copy.deepcopy(agent.action_space)
+
+    def uniform(self, *shape: int, low: float, high: float) -> np.ndarray:
+        return self._space.sample()[None]
+
+
+class EpsilonGreedy:
+    """SB3's random numbers for an epsilon of 1 in the warm-up and 0 after it."""
+
+    def __init__(self, agent: Any) -> None:
+        self._space = copy.deepcopy(agent.action_space)
+        self._warmup = agent.learning_starts
+
+    def integers(self, high: Sequence[int]) -> np.ndarray:
+        self._warmup -= 1
+        return np.asarray(self._space.sample() if self._warmup >= 0 else 0)[None]
+
+    def uniform(self) -> np.ndarray:
+        return np.zeros(1) if self._warmup >= 0 else np.random.random(1)
 
 
 def planned(name: str, **settings: object) -> RunSpec:
@@ -102,8 +142,50 @@ def same(ours: Tensor, theirs: Tensor, learning_rate: float) -> None:
     assert apart < 1e-3, f"{apart:.3g} learning rates apart"
 
 
-def random_batches(run: RunSpec, action_low: float, action_high: float) -> list[Batch]:
+Pairs = list[tuple[FlatParameters, list[Any]]]
+
+
+def dqn_pairs(ours: Any, theirs: Any) -> Pairs:
+    """Each of our sets of parameters with Stable-Baselines3's networks, one for each copy."""
+    q = ours.groups["q"]
+    sides = ((q.parameters, theirs.q_net), (q.target, theirs.q_net_target))
+    return [(mine, [[net.features_extractor, net.q_net]]) for mine, net in sides]
+
+
+def sac_pairs(ours: Any, theirs: Any) -> Pairs:
+    actor, critic, policy = ours.groups["actor"], ours.groups["critic"], theirs.actor
+    return [
+        (actor.parameters, [[policy.latent_pi, (policy.mu, policy.log_std)]]),
+        (critic.parameters, [[q] for q in theirs.critic.q_networks]),
+        (critic.target, [[q] for q in theirs.critic_target.q_networks]),
+    ]
+
+
+def td3_pairs(ours: Any, theirs: Any) -> Pairs:
+    actor, critic = ours.groups["actor"], ours.groups["critic"]
+    return [
+        (actor.parameters, [[theirs.actor.mu]]),
+        (actor.target, [[theirs.actor_target.mu]]),
+        (critic.parameters, [[q] for q in theirs.critic.q_networks]),
+        (critic.target, [[q] for q in theirs.critic_target.q_networks]),
+    ]
+
+
+def ppo_pairs(ours: Any, theirs: Any) -> Pairs:
+    policy, extractor = theirs.policy, theirs.policy.mlp_extractor
+    actor = [extractor.policy_net, policy.action_net, policy.log_std]
+    return [
+        (ours.groups["actor"].parameters, [actor]),
+        (ours.groups["critic"].parameters, [[extractor.value_net, policy.value_net]]),
+    ]
+
+
+PAIRS = {"dqn": dqn_pairs, "sac": sac_pairs, "td3": td3_pairs, "ppo": ppo_pairs}
+
+
+def random_batches(run: RunSpec) -> list[Batch]:
     environment = make_environment(run.task)
+    low, high = environment.action.low, environment.action.high
     generator = np.random.default_rng(0)
     size, shape = int(run.agent.settings["batch_size"]), environment.observation_shape
     batches = []
@@ -115,9 +197,7 @@ def random_batches(run: RunSpec, action_low: float, action_high: float) -> list[
         if environment.action.kind == "discrete":
             action = torch.tensor(generator.integers(environment.action.size, size=(1, size)))
         else:
-            drawn = generator.uniform(
-                action_low, action_high, size=(1, size, environment.action.size)
-            )
+            drawn = generator.uniform(low, high, size=(1, size, environment.action.size))
             action = torch.tensor(drawn, dtype=torch.float32)
         reward = torch.tensor(generator.normal(size=(1, size)), dtype=torch.float32)
         terminal = torch.tensor(generator.random((1, size)) < 0.2, dtype=torch.float32)
@@ -147,68 +227,37 @@ def learn_from(ours: Any, theirs: Any, batches: Sequence[Batch]) -> None:
         ours.update(batch)
 
 
-def test_dqn() -> None:
-    run = planned("dqn-breakout", replay_capacity=100)
-    ours, theirs = both(run)
-    group = ours.groups["q"]
-
-    def network(q: Any) -> list[nn.Module]:
-        return [q.features_extractor, q.q_net]
-
-    copy_weights(group.parameters, network(theirs.q_net))
-    with torch.no_grad():  # a target of its own, so that it counts
-        for parameter in theirs.q_net_target.parameters():
-            parameter.mul_(0.5)
-    copy_weights(group.target, network(theirs.q_net_target))
-    learn_from(ours, theirs, random_batches(run, 0, 0))
-    rate = run.agent.settings["learning_rate"]
-    same(group.parameters.flat, weights(group.parameters, network(theirs.q_net)), rate)
-
-
-@pytest.mark.parametrize("name", ["sac-pendulum", "sac-halfcheetah"])
-def test_sac(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["dqn-breakout", "sac-pendulum", "sac-halfcheetah", "td3-halfcheetah"]
+)
+def test_off_policy_agents_learn_the_same_from_the_same_batches(name: str) -> None:
     run = planned(name, replay_capacity=100)
     ours, theirs = both(run)
-    actor, critic = ours.groups["actor"], ours.groups["critic"]
-    # Their only difference: log(1 - a^2 + 1e-6) where ours is exact.
-    theirs.actor.action_dist.epsilon = 0.0
     for stream in ("actor_noise", "target_noise"):
         ours.streams[stream] = GlobalNoise()
-
-    def networks() -> tuple[list[Any], list[Any], list[Any]]:
-        policy, q, target = theirs.actor, theirs.critic, theirs.critic_target
-        return [policy.latent_pi, (policy.mu, policy.log_std)], q.q_networks, target.q_networks
-
-    pi, q, target = networks()
-    copy_weights(actor.parameters, pi)
-    copy_weights(critic.parameters, *([x] for x in q))
-    copy_weights(critic.target, *([x] for x in target))
-    learn_from(ours, theirs, random_batches(run, -ours.max_action, ours.max_action))
-    rate = run.agent.settings["learning_rate"]
-    same(critic.parameters.flat, weights(critic.parameters, *([x] for x in q)), rate)
-    same(critic.target.flat, weights(critic.target, *([x] for x in target)), rate)
-    same(actor.parameters.flat, weights(actor.parameters, pi), rate)
-    same(ours.temperature.log_alpha[0, :1], theirs.log_ent_coef.detach(), rate)
-
-
-def test_td3() -> None:
-    run = planned("td3-halfcheetah", replay_capacity=100)
-    ours, theirs = both(run)
-    ours.streams["target_noise"] = GlobalNoise()
-    pairs = [
-        (ours.groups["actor"].parameters, [[theirs.actor.mu]]),
-        (ours.groups["actor"].target, [[theirs.actor_target.mu]]),
-        (ours.groups["critic"].parameters, [[q] for q in theirs.critic.q_networks]),
-        (ours.groups["critic"].target, [[q] for q in theirs.critic_target.q_networks]),
-    ]
+    if run.agent.kind == "sac":
+        exact_log_density(theirs)
+    if run.agent.kind == "dqn":  # a target of its own, so that it counts
+        with torch.no_grad():
+            for parameter in theirs.q_net_target.parameters():
+                parameter.mul_(0.5)
+    pairs = PAIRS[run.agent.kind](ours, theirs)
     for parameters, networks in pairs:
         copy_weights(parameters, *networks)
-    learn_from(ours, theirs, random_batches(run, -1.0, 1.0))
+    learn_from(ours, theirs, random_batches(run))
+    rate = run.agent.settings.get("learning_rate", 3e-4)
     for parameters, networks in pairs:
-        same(parameters.flat, weights(parameters, *networks), 3e-4)
+        same(parameters.flat, weights(parameters, *networks), rate)
+    if run.agent.kind == "sac":
+        same(ours.temperature.log_alpha[0, :1], theirs.log_ent_coef.detach(), rate)
 
 
-def test_ppo() -> None:
+def exact_log_density(theirs: Any) -> None:
+    """Take away SAC's only difference: log(1 - a^2 + 1e-6) there, exact here."""
+    theirs.actor.action_dist.epsilon = 0.0
+
+
+def test_ppo_learns_the_same_from_the_same_rollout() -> None:
     """A rollout that Stable-Baselines3 filled: advantages, then the update phase."""
     from stable_baselines3.common.callbacks import ConvertCallback
 
@@ -217,14 +266,9 @@ def test_ppo() -> None:
     run = run.model_copy(update={"task": task})
     ours, theirs = both(run)
     ours.streams["shuffle"] = GlobalNoise()
-    policy, extractor = theirs.policy, theirs.policy.mlp_extractor
-    pairs = [
-        (ours.groups["actor"].parameters, [extractor.policy_net, policy.action_net]),
-        (ours.groups["critic"].parameters, [extractor.value_net, policy.value_net]),
-    ]
-    pairs[0][1].append(policy.log_std)
-    for parameters, network in pairs:
-        copy_weights(parameters, network)
+    pairs = ppo_pairs(ours, theirs)
+    for parameters, networks in pairs:
+        copy_weights(parameters, *networks)
 
     theirs._setup_learn(512)
     callback = ConvertCallback(lambda *_: True)
@@ -256,5 +300,61 @@ def test_ppo() -> None:
     for batch in ours.batches(rollout, last, 0.0):
         ours.update(batch)
     assert ours.updates == 3 * 512 // 64
-    for parameters, network in pairs:
-        same(parameters.flat, weights(parameters, network), 3e-4)
+    for parameters, networks in pairs:
+        same(parameters.flat, weights(parameters, *networks), 3e-4)
+
+
+def test_ppo_goes_the_same_way_through_its_loop() -> None:
+    """Three rollouts of Pendulum, across ends of episodes that are cut after 200 steps."""
+    pendulum = planned("sac-pendulum").task
+    run = planned("ppo-halfcheetah", n_steps=512, epochs=4).model_copy(update={"task": pendulum})
+    go_the_same_way(run, steps=3 * 512)
+
+
+@pytest.mark.parametrize("name", ["sac-pendulum", "td3-halfcheetah"])
+def test_off_policy_agents_go_the_same_way_through_their_loop(name: str) -> None:
+    """A warm-up and updates, across ends of episodes that are cut after 20 steps. HalfCheetah
+    doubles a difference in a few steps, so episodes are short and updates few."""
+    run = planned(name, warmup_steps=50)
+    task = run.task.model_copy(update={"episode_limit": 20})
+    go_the_same_way(run.model_copy(update={"task": task}), steps=75)
+
+
+def test_dqn_goes_the_same_way_through_its_loop() -> None:
+    """Greedy after the warm-up, across ends of episodes."""
+    settings = {"epsilon_start": 0.0, "epsilon_end": 0.0, "replay_capacity": 1000}
+    go_the_same_way(planned("dqn-breakout", warmup_steps=100, **settings), steps=200)
+
+
+def go_the_same_way(run: RunSpec, steps: int) -> None:
+    """Both loops, from the same weights and with the same random numbers, for `steps` steps."""
+    _, theirs = both(run)
+    loop: Any = LOOPS[AGENTS[run.agent.kind].loop](run, [run.seed], "cpu")
+    ours = loop.agent
+    if run.agent.kind == "sac":
+        exact_log_density(theirs)
+    ours.streams = {name: GlobalNoise() for name in ours.streams}
+    if run.agent.kind != "ppo":
+        loop.replay.streams = GlobalNoise()
+    if "warmup" in ours.streams:
+        ours.streams["warmup"] = Samples(theirs)
+    if run.agent.kind == "td3":
+        ours.streams["exploration"] = NumpyNoise()
+    if run.agent.kind == "dqn":
+        ours.streams["exploration"] = ours.streams["random_action"] = EpsilonGreedy(theirs)
+    pairs = PAIRS[run.agent.kind](ours, theirs)
+    for parameters, networks in pairs:
+        copy_weights(parameters, *networks)
+    started = [parameters.flat.clone() for parameters, _ in pairs]
+
+    torch.manual_seed(0)
+    np.random.seed(0)
+    theirs.learn(steps)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    for _ in range(steps):
+        loop.advance()
+    for (parameters, networks), start in zip(pairs, started, strict=True):
+        apart = (parameters.flat - weights(parameters, *networks)).norm()
+        moved = (parameters.flat - start).norm()
+        assert apart <= 1e-3 * moved, f"{apart / moved:.3g} of the way apart"

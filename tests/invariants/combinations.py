@@ -21,6 +21,6 @@ EVERY_PLUGIN = {
 }
 COMBINATIONS = [
     pytest.param(kind, plugins, id=f"{kind}-{name}")
-    for kind in ("td3", "sac", "dqn", "ppo", "classifier")
+    for kind in ("td3", "sac", "rad", "dqn", "ppo", "classifier")
     for name, plugins in EVERY_PLUGIN.items()
 ]

@@ -18,6 +18,8 @@ def test_every_agent_and_plug_in_gives_the_same_bytes_in_groups_of_1_2_3_and_6(
 
 PPO_64 = {"hidden_units": 64, "n_steps": 64, "batch_size": 64, "budget": 128}
 
+RAD_WIDE = {"filters": 16, "features": 50, "hidden_units": 256, "batch_size": 128, "budget": 30}
+
 
 # Kernels choose their path by size: small networks alone would prove little.
 @pytest.mark.parametrize(
@@ -27,6 +29,8 @@ PPO_64 = {"hidden_units": 64, "n_steps": 64, "batch_size": 64, "budget": 128}
         ("td3", [NAP_PLUGIN], {"hidden_units": 256, "batch_size": 256}),
         ("sac", [PPTB_PLUGIN], {"hidden_units": 256, "batch_size": 256}),
         ("sac", [NAP_PLUGIN], {"hidden_units": 256, "batch_size": 256}),
+        ("rad", [PPTB_PLUGIN], RAD_WIDE),
+        ("rad", [NAP_PLUGIN], RAD_WIDE | {"batch_size": 64}),
         ("dqn", [PPTB_PLUGIN], {"convolution_filters": 16, "hidden_units": 128, "batch_size": 32}),
         ("dqn", [NAP_PLUGIN], {"convolution_filters": 16, "hidden_units": 128, "batch_size": 32}),
         ("ppo", [PPTB_PLUGIN], PPO_64 | {"activation": "tanh"}),

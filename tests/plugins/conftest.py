@@ -11,6 +11,7 @@ import torch
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
 from baselines.ppo import PPO
+from baselines.rad import RAD
 from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.plugins.protocol import Plugin
@@ -54,6 +55,31 @@ SAC_SETTINGS = dict(
     adam_epsilon=1e-8,
     tau=0.005,
     initial_temperature=1.0,
+)
+RAD_SETTINGS = dict(
+    warmup_steps=0,
+    batch_size=8,
+    replay_capacity=100,
+    update_every=1,
+    augmentation="crop",
+    image_size=12,
+    convolutions=2,
+    filters=4,
+    features=8,
+    hidden_units=16,
+    discount=0.99,
+    actor_learning_rate=1e-3,
+    critic_learning_rate=1e-3,
+    temperature_learning_rate=1e-4,
+    adam_beta1=0.9,
+    adam_beta2=0.999,
+    temperature_beta1=0.5,
+    adam_epsilon=1e-8,
+    critic_tau=0.01,
+    encoder_tau=0.05,
+    initial_temperature=0.1,
+    policy_delay=2,
+    target_update_interval=2,
 )
 DQN_SETTINGS = dict(
     warmup_steps=0,
@@ -112,6 +138,7 @@ CLASSIFIER_SETTINGS = dict(
 BUILDS: dict[str, tuple[Any, dict[str, Any], tuple[int, ...], ActionSpec]] = {
     "td3": (TD3, TD3_SETTINGS, (5,), ActionSpec("continuous", 2, -1.0, 1.0)),
     "sac": (SAC, SAC_SETTINGS, (5,), ActionSpec("continuous", 2, -1.0, 1.0)),
+    "rad": (RAD, RAD_SETTINGS, (14, 14, 3), ActionSpec("continuous", 2, -1.0, 1.0)),
     "dqn": (DQN, DQN_SETTINGS, (6, 6, 3), ActionSpec("discrete", 4)),
     "ppo": (PPO, PPO_SETTINGS, (5,), ActionSpec("continuous", 2, -1.0, 1.0)),
     "classifier": (Classifier, CLASSIFIER_SETTINGS, (8,), ActionSpec("labels", 4)),
@@ -232,6 +259,10 @@ def batch_for(kind: str, seeds: Sequence[int], number: int) -> Batch | RolloutBa
             )
         )
     columns = [torch.as_tensor(np.stack(column)) for column in zip(*rows, strict=True)]
+    if kind == "rad":
+        columns[0], columns[3] = (
+            (column * 40 + 128).clamp(0, 255).to(torch.uint8) for column in (columns[0], columns[3])
+        )
     if kind == "ppo":
         observation, taken, number_a, _, number_b = columns
         return RolloutBatch(observation, taken, -2 - number_b, number_a, number_a)

@@ -23,9 +23,9 @@ from suite.plugins.nap import (
 from suite.stacked.layers import Activation, Linear, Network, Norm
 from suite.stacked.parameters import FlatParameters
 
-from .conftest import NAP, NORM, batch_for
+from .conftest import NAP, NORM
 
-AGENTS = ["td3", "sac", "dqn", "ppo", "classifier"]
+AGENTS = ["td3", "sac", "rad", "dqn", "ppo", "classifier"]
 KINDS = ["layer", "rms"]
 
 
@@ -397,10 +397,8 @@ def test_t14_projection_puts_weights_back_on_their_spheres_and_touches_nothing_e
             key: torch.as_tensor(value).clone() for key, value in group.optimiser.state().items()
         }
         copies = group.network.copies
-        x = batch_for(kind, trained.seeds, 0).observation
-        if group.network.input_shape != x.shape[2:]:
-            x = torch.cat((x, batch_for(kind, trained.seeds, 0).action), -1)
-        x = x.repeat_interleave(copies, 0)
+        shape = (2 * copies, 8, *group.network.input_shape)
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         outputs = group.network.forward(before, x)
         assert float((projection.norms() / projection.radius - 1).abs().max()) > 1e-4
         projection.project()
@@ -506,6 +504,11 @@ def test_t15_every_agent_is_covered(build, kind, affine, first_layer):
         ("td3", "critic", ["hidden1.weight"]),
         ("sac", "actor", ["hidden1.weight", "hidden2.weight"]),
         ("sac", "critic", ["hidden1.weight"]),
+        ("rad", "convolutions", ["conv1.weight", "conv2.weight"]),
+        ("rad", "critic_features", ["features.weight"]),
+        ("rad", "actor_features", ["features.weight"]),
+        ("rad", "actor", ["hidden1.weight", "hidden2.weight"]),
+        ("rad", "critic", ["hidden1.weight"]),
         ("dqn", "q", ["conv1.weight", "hidden1.weight"]),
         ("ppo", "actor", ["hidden1.weight", "hidden2.weight"]),
         ("ppo", "critic", ["hidden1.weight"]),

@@ -143,6 +143,14 @@ def test_a_claim_says_how_sure_it_is_and_what_other_claims_leave_of_it(verdicts)
     assert "does not hold after correction" in certainty(0.02, False)
 
 
+def test_an_interval_of_another_confidence_says_so(project, runs, verdicts, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    verdicts[0] = verdicts[0].model_copy(update={"confidence": 0.9986})
+    write_report(project, runs, verdicts, tmp_path)
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert text.count("at 99.9 %") == 1
+    assert "intervals of 99.9 %" in text
+
+
 def test_the_small_picture_has_interval_bound_and_null_on_one_axis() -> None:
     seen = Comparison(
         label="",

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suite.report import paper_figures
+from suite.report import paper_figures, references
 from suite.report.judged import Judged
-from suite.report.paper_figures import FIGURES, LEFT_OUT, redraw, walk_energy_lost
+from suite.report.paper_figures import FIGURES, LEFT_OUT
+from suite.report.redrawing import redraw
+from suite.report.references import walk_energy_lost
 from suite.specs.loading import Project, load_project
 from suite.stats.nulls import ResolvedNull
 from suite.stats.runs import Run, Series
@@ -89,6 +91,9 @@ def test_the_largest_scale_that_has_two_arms_is_drawn(papers, judged) -> None:  
     assert [line.label for line in panel.lines] == ["none", "pptb"]
     assert [(r.label, r.values[0]) for r in panel.references] == [("random play", 0.51)]
     assert panels("ladder", "Table 3", runs[-1:], judged) == ()
+    runs += runs_of(papers, arms[1:], "short", **{"return": [0.0, 4.0, 8.0]})
+    (panel,) = panels("ladder", "Table 3", runs, judged)
+    assert panel.title == "breakout, short, 300k steps"
 
 
 def test_selection_scales_the_gain_over_random_play(papers, judged) -> None:  # type: ignore[no-untyped-def]
@@ -110,7 +115,8 @@ def test_selection_scales_the_gain_over_random_play(papers, judged) -> None:  # 
 
 
 def test_every_claim_that_a_figure_reads_is_stated(papers, judged) -> None:  # type: ignore[no-untyped-def]
-    source = Path(paper_figures.__file__).read_text(encoding="utf-8")
+    files = (Path(module.__file__ or "") for module in (paper_figures, references))
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
     named = re.findall(r'"((?:pptb|nap)-C\d+[^"]*)"', source)
     assert len(named) == 3
     assert {*named} <= {*judged}

@@ -47,10 +47,22 @@ def test_with_all_planned_seeds_the_next_ones_are_asked_for(
     beyond = settling(judged(project, runs, margin=1.99, falsifier=-5.0), project, runs)
     assert near is not None and beyond is not None
     command = "pytest tasks/ -k first-C9 --train --until-conclusive"
-    assert near.command == command and beyond.command == command
+    assert beyond.command == command
+    assert near.command is not None and near.command.startswith(command)
     assert near.seeds is not None and near.seeds > 0 and near.seconds is not None
     assert "would settle it at the observed value" in near.why
     assert beyond.seeds is None and "is not known" in beyond.why
+
+
+def test_the_cap_is_raised_where_the_estimate_is_above_it(
+    project: Project, runs: list[Run]
+) -> None:
+    one = judged(project, runs, margin=1.9)
+    for seeds, cap in ((12, ""), (13, " --seed-cap 13")):
+        verdict = one.verdict.model_copy(update={"seeds_to_settle": seeds})
+        found = settling(replace(one, verdict=verdict), project, runs)
+        assert found is not None and found.seeds == 2 * (seeds - 3)
+        assert found.command == f"pytest tasks/ -k first-C9 --train --until-conclusive{cap}"
 
 
 def test_a_claim_whose_name_others_hold_is_asked_for_alone(

@@ -41,7 +41,7 @@ def by_task(matrix: np.ndarray) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", POINTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(matrix=MATRICES)
 def test_aggregates_are_those_of_rliable(name: str, matrix: np.ndarray) -> None:
     ours, theirs = POINTS[name]
@@ -50,7 +50,7 @@ def test_aggregates_are_those_of_rliable(name: str, matrix: np.ndarray) -> None:
     assert seen == pytest.approx(float(theirs(matrix)), rel=0, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(treatment=MATRICES, data=st.data())
 def test_probability_of_improvement_is_that_of_rliable(
     treatment: np.ndarray, data: st.DataObject
@@ -63,7 +63,7 @@ def test_probability_of_improvement_is_that_of_rliable(
     assert ours.observed == pytest.approx(theirs, rel=0, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(matrix=MATRICES)
 def test_performance_profiles_are_those_of_rliable(matrix: np.ndarray) -> None:
     theirs = library.score_distributions(matrix, THRESHOLDS)
@@ -78,15 +78,15 @@ def test_bootstrap_intervals_are_those_of_rliable(name: str) -> None:
     # rliable draws from numpy's global generator, whatever random state it is given.
     np.random.seed(0)
     _, intervals = library.get_interval_estimates(
-        {"scores": matrix}, lambda scores: np.array([theirs(scores)]), reps=5000
+        {"scores": matrix}, lambda scores: np.array([theirs(scores)]), reps=3000
     )
     ends, method = bootstrapped(
-        by_task(matrix), STATISTICS[name], Precision(resamples=5000), methods=("percentile",)
+        by_task(matrix), STATISTICS[name], Precision(resamples=3000), methods=("percentile",)
     )
     assert method == "percentile"
-    # The standard error of a 2.5 % quantile of 5000 draws is 6 % of their deviation.
+    # The standard error of a 2.5 % quantile of 3000 draws is 8 % of their deviation.
     deviation = np.ptp(intervals["scores"]) / 4
-    assert ends(CONFIDENCE) == pytest.approx(intervals["scores"][:, 0], abs=4 * 0.06 * deviation)
+    assert ends(CONFIDENCE) == pytest.approx(intervals["scores"][:, 0], abs=4 * 0.08 * deviation)
 
 
 STATISTICS = {
@@ -126,13 +126,13 @@ def test_without_an_effect_a_probability_of_improvement_is_rarely_above_a_half(
         probability_of_improvement(
             list(rng.normal(size=(tasks, seeds))),
             list(rng.normal(size=(tasks, seeds))),
-            precision=Precision(resamples=100),
+            precision=Precision(resamples=50),
         )
-        for _ in range(150)
+        for _ in range(100)
     ]
-    # At a true 2.5 %, more than 10 of 150 has a chance of 0.2 %.
-    assert sum(seen.low > 0.5 for seen in found) <= 10
-    assert sum(seen.high < 0.5 for seen in found) <= 10
+    # At a true 2.5 %, more than 8 of 100 has a chance of 0.1 %.
+    assert sum(seen.low > 0.5 for seen in found) <= 8
+    assert sum(seen.high < 0.5 for seen in found) <= 8
 
 
 def test_sample_efficiency_is_the_iqm_at_each_evaluation() -> None:

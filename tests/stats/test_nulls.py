@@ -67,7 +67,7 @@ def test_selection_among_the_published_td3_curves_gives_the_published_null(
             seeds=6,
             largest=True,
             known_spread=True,
-            draws=4000,
+            draws=3000,
             rng=np.random.default_rng(0),
         )
 
@@ -192,7 +192,7 @@ def test_coordinates_of_a_walk_are_sines_that_oscillate_faster_and_faster() -> N
     [
         (250, [7, 15, 32, 67, 97, 138, 190, 238]),
         (500, [10, 22, 51, 117, 176, 259, 370, 474]),
-        (1000, [14, 34, 83, 204, 318, 487, 720, 943]),
+        pytest.param(1000, [14, 34, 83, 204, 318, 487, 720, 943], marks=pytest.mark.long),
     ],
 )
 def test_dimensionality_of_a_walk(snapshots: int, dimensions: list[int]) -> None:

@@ -1,6 +1,7 @@
 """Rates of verdicts when the truth is known; the full tables are in docs/statistics.md."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from suite.stats import simulation
 from suite.stats.intervals import CONFIDENCE, Precision
 from suite.stats.runs import Run
 from suite.stats.sequential import Looks
-from suite.stats.simulation import SCENARIOS, SEEDS, Scenario, rates, rates_with_looks
+from suite.stats.simulation import (
+    EFFECTS,
+    LIMITS,
+    SCENARIOS,
+    SEEDS,
+    Scenario,
+    rates,
+    rates_with_looks,
+)
 from suite.stats.verdicts import Expected, judge
 
 LOOKS = Looks(SEEDS)
@@ -127,3 +136,46 @@ def test_seeds_that_are_not_there_are_never_silent(states: list[str], effect: fl
     if verdict.state in ("supported", "contradicted"):
         assert "diverged" not in states
         assert all(sum(s == "done" for s in states[i : i + 4]) >= 3 for i in (0, 4))
+
+
+# The tables of the documentation.
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "statistics.md"
+
+
+def documented() -> dict[tuple[str, str], list[float]]:
+    """Rates of 'supported' in per cent by claim and effect: at 3, 6, 10 seeds and with looks."""
+    found: dict[tuple[str, str], list[float]] = {}
+    name = ""
+    for line in DOCS.read_text(encoding="utf-8").splitlines():
+        row = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(row) == 7 and row[1] in EFFECTS:
+            name = row[0] or name
+            found[name, row[1]] = [float(cell.split(" / ")[0]) for cell in row[2:6]]
+    return found
+
+
+def test_the_documented_rates_of_false_support_are_below_five_percent() -> None:
+    supported = documented()
+    for scenario in SCENARIOS:
+        assert max(supported[scenario.name, "none"]) <= 5.0, scenario.name
+        assert max(supported[scenario.name, "opposite"]) <= 0.1, scenario.name
+        assert supported[scenario.name, "stated"][2] >= 95.0, scenario.name
+
+
+def test_where_the_rate_is_not_kept_is_documented() -> None:
+    supported = documented()
+    assert all(max(supported[scenario.name, "none"]) > 5.0 for scenario in LIMITS)
+
+
+def test_a_documented_rate_is_what_the_simulation_gives() -> None:
+    seen = rates(by_name("threshold"), "none", 3, trials=1000)["supported"]
+    assert documented()["threshold", "none"][0] == pytest.approx(100 * seen, abs=0.05)
+
+
+@pytest.mark.long
+def test_the_documented_tables_are_what_the_simulation_gives() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    for scenarios in (SCENARIOS, LIMITS):
+        assert simulation.table(scenarios, 1000) in text
+        assert simulation.legend(scenarios) in text

@@ -437,7 +437,7 @@ def test_a_p_value_is_the_error_rate_at_which_the_interval_still_supports(make_c
     verdict = judge(claim("difference"), runs)
     assert verdict.p_value is not None
     student = stats.ttest_1samp([0.2, 0.0, 0.1, 0.05], 0.0)
-    assert verdict.p_value == pytest.approx(student.pvalue, rel=1e-6)
+    assert verdict.p_value == pytest.approx(student.pvalue, rel=1e-4)
     surer = judge(claim("difference"), runs, confidence=1 - 1.01 * verdict.p_value)
     less_sure = judge(claim("difference"), runs, confidence=1 - 0.99 * verdict.p_value)
     assert (surer.state, less_sure.state) == ("supported", "inconclusive")
