@@ -247,7 +247,9 @@ def install(folder: Path) -> None:
     (info / "entry_points.txt").write_text(points)
 
 
-@pytest.mark.parametrize("arguments", [[], ["-p", "suite.pytest_plugin"]])
+@pytest.mark.parametrize(
+    "arguments", [[], pytest.param(["-p", "suite.pytest_plugin"], marks=pytest.mark.long)]
+)
 def test_loaded_by_its_entry_point_it_costs_other_sessions_nothing(
     pytester, monkeypatch, arguments
 ):
