@@ -47,8 +47,7 @@ class Timing:
 class Turns:
     """Turns of calibration, base and subject, with the CPU seconds of each.
 
-    Others on the machine only ever add to a time (caches lost at a switch, a shared core), so that
-    ratios are taken between the fastest tenths.
+    Ratios are medians over turns: a core that is shared slows what is next to each other alike.
     """
 
     def __init__(self, name: str, timing: Timing) -> None:
@@ -85,20 +84,20 @@ class Turns:
             self.work()
 
     def ratios(self) -> dict[str, float]:
-        """Ratios by name: the subject to its base where there is one, else to calibration.
+        """Median ratios by name: the subject to its base if there is one, else to calibration.
 
         `<name>/own` is a plug-in's own code to the rest of the same updates.
         """
         base = self.calibration if self.timing.base is None else self.base
-        found = {self.name: _fast(self.subject) / _fast(base)}
+        found = {self.name: _median_ratio(self.subject, base)}
         if self.timing.own is not None:
             rest = [whole - own for whole, own in zip(self.subject, self.own, strict=True)]
-            found[f"{self.name}/own"] = _fast(self.own) / _fast(rest)
+            found[f"{self.name}/own"] = _median_ratio(self.own, rest)
         return found
 
     def calibration_ratio(self) -> float:
         """The subject to calibration."""
-        return _fast(self.subject) / _fast(self.calibration)
+        return _median_ratio(self.subject, self.calibration)
 
 
 def _seconds(work: Work) -> float:
@@ -107,14 +106,14 @@ def _seconds(work: Work) -> float:
     return time.process_time() - started
 
 
-def _fast(seconds: Sequence[float]) -> float:
-    return float(np.quantile(seconds, 0.1))
+def _median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    return float(np.median(np.divide(numerators, denominators)))
 
 
 def calibration_cpu_seconds() -> float:
     """CPU seconds of the calibration kernel."""
     work = calibration_work()
-    return _fast([_seconds(work) for _ in range(20)])
+    return min(_seconds(work) for _ in range(20))
 
 
 def trained(run: RunSpec, seeds: int, steps: int) -> tuple[Any, list[Any]]:
