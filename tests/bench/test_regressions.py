@@ -18,9 +18,9 @@ from suite.store.store import Store
 
 pytestmark = pytest.mark.bench
 
-WARM_UP = 3
-TURNS = 20
-REFERENCE_BUILDS = 3
+WARM_UP = 2
+TURNS = 16
+REFERENCE_BUILDS = 2
 
 
 def measured(name: str) -> dict[str, float]:

@@ -12,10 +12,9 @@ import time
 from typing import Any
 
 import pytest
-from timings import PIXEL_TASKS, raycast
+from timings import PIXEL_TASKS, calibration_cpu_seconds, raycast
 from workers import ROOT
 
-from suite.engine.calibration import calibration_seconds
 from suite.training.process import configure
 
 pytestmark = pytest.mark.bench
@@ -63,7 +62,7 @@ def test_raycast_draws_400_shaded_frames_a_second_on_one_core(benchmark: Any, ta
     draw()
     benchmark.pedantic(lambda: [draw() for _ in range(FRAMES)], rounds=ROUNDS)
     rate = FRAMES / benchmark.stats.stats.min
-    ratio = benchmark.stats.stats.min / FRAMES / calibration_seconds()
+    ratio = benchmark.stats.stats.min / FRAMES / calibration_cpu_seconds()
     benchmark.extra_info.update(frames_per_second=rate, calibration_ratio=ratio)
     assert rate >= 400
 
@@ -85,7 +84,7 @@ def test_raycast_is_six_times_as_fast_as_software_opengl(
     if "reason" in best:
         pytest.skip(best["reason"])
     ratios = {name: best[name] / best["raycast"] for name in ("gl", "plain gl")}
-    calibration = best["raycast"] / calibration_seconds()
+    calibration = best["raycast"] / calibration_cpu_seconds()
     benchmark.extra_info.update(seconds=best, ratios=ratios, calibration_ratio=calibration)
     tell(
         f"{task}: {1 / best['raycast']:.0f} frames/s ray-cast, {ratios['gl']:.1f} times OpenGL, "

@@ -1,7 +1,8 @@
 """What the regression gate times: agents, plug-ins, SVD, environments and the renderer.
 
-A timing is a block of work (`subject`) that is repeated in turn with the calibration kernel and,
-for a plug-in, with the same updates without it (`base`). Agents and plug-ins update on batches from
+A timing is a block of work (`subject`) that is repeated in turn with the calibration kernel and
+with what it is held against (`base`): for a plug-in the same updates without it, for work that is
+bound by calls a piece of interpreted code. Agents and plug-ins update on batches from
 real training of a few hundred steps. All times are CPU seconds of this process, which works with
 one thread: what other processes do to a busy machine then hardly shows in their ratios.
 """
@@ -46,8 +47,7 @@ class Timing:
 class Turns:
     """Turns of calibration, base and subject, with the CPU seconds of each.
 
-    Others on the machine only ever add to a time (caches lost at a switch, a shared core), so that
-    ratios are taken between the fastest tenths.
+    Ratios are medians over turns: a core that is shared slows what is next to each other alike.
     """
 
     def __init__(self, name: str, timing: Timing) -> None:
@@ -84,20 +84,20 @@ class Turns:
             self.work()
 
     def ratios(self) -> dict[str, float]:
-        """Ratios by name: the subject to its base where there is one, else to calibration.
+        """Median ratios by name: the subject to its base if there is one, else to calibration.
 
         `<name>/own` is a plug-in's own code to the rest of the same updates.
         """
         base = self.calibration if self.timing.base is None else self.base
-        found = {self.name: _fast(self.subject) / _fast(base)}
+        found = {self.name: _median_ratio(self.subject, base)}
         if self.timing.own is not None:
             rest = [whole - own for whole, own in zip(self.subject, self.own, strict=True)]
-            found[f"{self.name}/own"] = _fast(self.own) / _fast(rest)
+            found[f"{self.name}/own"] = _median_ratio(self.own, rest)
         return found
 
     def calibration_ratio(self) -> float:
         """The subject to calibration."""
-        return _fast(self.subject) / _fast(self.calibration)
+        return _median_ratio(self.subject, self.calibration)
 
 
 def _seconds(work: Work) -> float:
@@ -106,8 +106,14 @@ def _seconds(work: Work) -> float:
     return time.process_time() - started
 
 
-def _fast(seconds: Sequence[float]) -> float:
-    return float(np.quantile(seconds, 0.1))
+def _median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    return float(np.median(np.divide(numerators, denominators)))
+
+
+def calibration_cpu_seconds() -> float:
+    """CPU seconds of the calibration kernel."""
+    work = calibration_work()
+    return min(_seconds(work) for _ in range(20))
 
 
 def trained(run: RunSpec, seeds: int, steps: int) -> tuple[Any, list[Any]]:
@@ -138,10 +144,24 @@ def updates(loop: Any, batches: list[Any], count: int) -> Work:
     return work
 
 
-def agent(cell: str, seeds: int, steps: int, count: int, **settings: object) -> Timing:
+def interpreter_work() -> None:
+    """A fixed piece of interpreted code, the base of what is bound by calls and not by products.
+
+    A core that is shared slows scalar code by up to 1.6 and the products of calibration hardly.
+    """
+    found: dict[int, int] = {}
+    total = 0
+    for i in range(200_000):
+        found[i & 255] = i
+        total += found.get(i & 63, 0)
+
+
+def agent(
+    cell: str, seeds: int, steps: int, count: int, base: Work | None = None, **settings: object
+) -> Timing:
     """Updates of an agent of a smoke cell."""
     run = planned_run(cell, agent=settings, budget=3_000_000)
-    return Timing(updates(*trained(run, seeds, steps), count))
+    return Timing(updates(*trained(run, seeds, steps), count), base)
 
 
 def walk() -> Timing:
@@ -149,7 +169,7 @@ def walk() -> Timing:
     configure()
     run = planned_run("dead_unit_walk--walk-sign-rms--none")
     loop = LOOPS["simulation"](run, range(3), "cpu")
-    return Timing(lambda: [loop.advance() for _ in range(500)] and None)
+    return Timing(lambda: [loop.advance() for _ in range(500)] and None, interpreter_work)
 
 
 def plugin(preset: str, cell: str, seeds: int, steps: int, count: int, **settings: Any) -> Timing:
@@ -238,13 +258,13 @@ def environment(task: str, steps: int) -> Timing:
                 episode += 1
                 made.reset(episode_seed(0, "bench", episode))
 
-    return Timing(work)
+    return Timing(work, interpreter_work)
 
 
 def frames(task: str, count: int = 20) -> Timing:
     """Ray-cast frames of 84 x 84."""
     draw = raycast(task)
-    return Timing(lambda: [draw() for _ in range(count)] and None)
+    return Timing(lambda: [draw() for _ in range(count)] and None, interpreter_work)
 
 
 def raycast(task: str) -> Callable[[], np.ndarray]:
@@ -273,8 +293,8 @@ TIMINGS: dict[str, Callable[[], Timing]] = {
         "dmc_cartpole_swingup_pixels_small--rad-small--none", 2, 100, 2, warmup_steps=80
     ),
     "agent/dqn": lambda: agent(DQN, 3, 500, 10, warmup_steps=200),
-    "agent/ppo": lambda: agent("halfcheetah--ppo-sb3-default--none", 3, 2048, 30),
-    "agent/classifier": lambda: agent(LABELS, 5, 600, 50),
+    "agent/ppo": lambda: agent("halfcheetah--ppo-sb3-default--none", 3, 2048, 30, interpreter_work),
+    "agent/classifier": lambda: agent(LABELS, 5, 600, 50, interpreter_work),
     "agent/dead_unit_walk": walk,
     # A block holds one intervention: 5 snapshots, then trim and boost.
     "plugin/pptb": lambda: plugin("pptb", DQN, 3, 500, 25, **WINDOW),
