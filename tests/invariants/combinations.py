@@ -48,8 +48,15 @@ EVERY_PLUGIN = {
     "nap+inflate": [NAP_PLUGIN, plugin("inflate", {"factor": 10.0})],
     "norm+deaden": [plugin("norm", NORM), plugin("deaden", {"fraction": 0.5, "probe_inputs": 64})],
 }
+# Tasks of pixels take long to build: of the agent that needs them, two combinations are run always.
+FAST_OF_PIXELS = ("none", "nap+pptb")
 COMBINATIONS = [
-    pytest.param(kind, plugins, id=f"{kind}-{name}")
+    pytest.param(
+        kind,
+        plugins,
+        id=f"{kind}-{name}",
+        marks=pytest.mark.long if kind == "rad" and name not in FAST_OF_PIXELS else (),
+    )
     for kind in ("td3", "sac", "rad", "dqn", "ppo", "classifier")
     for name, plugins in EVERY_PLUGIN.items()
 ]
