@@ -142,3 +142,28 @@ def test_images_that_do_not_fit_are_refused():
 def test_every_setting_is_described():
     for field in type(rad([1]).settings).model_fields.values():
         assert field.is_required() and field.description
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("settings", "side"),
+    [
+        ({"image_size": 84, "filters": 32, "convolutions": 4}, 100),
+        ({"image_size": 36, "filters": 16, "convolutions": 4}, 40),
+        ({"image_size": 34, "filters": 16, "convolutions": 2, "augmentation": "translate"}, 30),
+    ],
+    ids=["84", "36", "34"],
+)
+def test_a_seed_learns_the_same_bits_in_groups_of_1_2_and_3_from_images_of_full_size(
+    settings, side
+):
+    def flats(seeds):
+        agent = rad(seeds, (side, side, 9), features=50, hidden_units=256, **settings)
+        for number in range(3):
+            agent.update(random_batch(agent, seeds, number, size=32))
+        return [group.parameters.flat for group in agent.groups.values()]
+
+    three = flats([1, 2, 3])
+    for row, seeds in ((0, [1]), (1, [2, 3])):
+        for together, apart in zip(three, flats(seeds), strict=True):
+            assert torch.equal(together[row : row + len(seeds)], apart)

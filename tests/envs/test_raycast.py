@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from suite.envs.dmc import DMC
+from suite.envs.dmc import DMC, DMCPixels
 from suite.envs.raycast import RayCaster
 
 ROOT = Path(__file__).parents[2]
@@ -96,3 +96,13 @@ def test_pixels_need_no_opengl():
 def test_camera_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="camera 7 of a model with 2 cameras"):
         DMC("walker-walk", None, 1).draws("raycast", 8, 8, 7)
+
+
+def test_supersampled_pictures_are_means_of_finer_ones():
+    def first(height, width, supersampling):
+        arguments = {"renderer": "raycast", "camera": 0, "frame_stack": 1}
+        size = {"height": height, "width": width, "supersampling": supersampling}
+        return DMCPixels("cartpole-swingup", arguments | size, None, 1).reset(3)
+
+    fine = first(30, 60, 1).reshape(10, 3, 20, 3, 3)
+    assert np.abs(first(10, 20, 3) - fine.mean(axis=(1, 3))).max() <= 0.5

@@ -19,8 +19,15 @@ EVERY_PLUGIN = {
     "nap+inflate": [NAP_PLUGIN, acting("inflate")],
     "norm+deaden": [acting("norm"), acting("deaden")],
 }
+# Tasks of pixels take long to build: of the agent that needs them, two combinations are run always.
+FAST_OF_PIXELS = ("none", "nap+pptb")
 COMBINATIONS = [
-    pytest.param(kind, plugins, id=f"{kind}-{name}")
+    pytest.param(
+        kind,
+        plugins,
+        id=f"{kind}-{name}",
+        marks=pytest.mark.long if kind == "rad" and name not in FAST_OF_PIXELS else (),
+    )
     for kind in ("td3", "sac", "rad", "dqn", "ppo", "classifier")
     for name, plugins in EVERY_PLUGIN.items()
 ]

@@ -34,7 +34,10 @@ NEUTRAL = {
 }
 
 
-@pytest.mark.parametrize("kind", AGENTS)
+KINDS = [pytest.param("rad", marks=pytest.mark.long) if k == "rad" else k for k in AGENTS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_a_neutral_plug_in_gives_the_base_runs_bits(kind, name, tmp_path):
     base, off = NEUTRAL[name]

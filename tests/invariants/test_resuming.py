@@ -31,7 +31,17 @@ def _train(runs, root, checkpoint_share):
     work(Shard("cell", "smoke", tuple(runs), 1.0), root, train_shard, "cpu", 0.0)
 
 
-@pytest.mark.parametrize("kind", ["td3", "sac", "rad", "dqn", "ppo", "classifier"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "td3",
+        "sac",
+        pytest.param("rad", marks=pytest.mark.long),
+        "dqn",
+        "ppo",
+        "classifier",
+    ],
+)
 def test_sigkill_at_random_moments_changes_no_byte(kind, tmp_path):
     """Three kills, each after a random number of new checkpoint files; then to the end."""
     runs = small_runs(kind, SEEDS, budget=400, evaluate_every=20, probes=("weight_norms",))
