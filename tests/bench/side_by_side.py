@@ -11,6 +11,7 @@ evaluation episodes, at step 0 and 20 times over the budget, without exploration
 """
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ import numpy as np
 
 from suite.engine.run import run_cells
 from suite.envs.versions import VERSIONS
-from suite.specs.loading import load_project
+from suite.specs.loading import Project, load_project
 from suite.specs.models import Cell, RunSpec, cell_id
 from suite.specs.registry import AGENTS
 from suite.stats.intervals import mean_difference
@@ -55,7 +56,7 @@ class Comparison:
 
     def runs(self, seeds: int) -> tuple[RunSpec, ...]:
         """The runs of seeds 0, 1, ..."""
-        project = load_project(ROOT)
+        project = _project()
         agent, task = project.agents[self.agent], project.tasks[self.task]
         settings = {**agent.settings, **self.settings}
         return tuple(
@@ -73,6 +74,11 @@ class Comparison:
             )
             for seed in range(seeds)
         )
+
+
+@functools.cache
+def _project() -> Project:
+    return load_project(ROOT)
 
 
 # 10 000 is SAC's warm-up too; the preset's 25 000 would leave 5 000 steps to learn in.
@@ -104,11 +110,12 @@ def our_curves(comparison: Comparison) -> dict[str, Any] | None:
     if not all(store.state(key).complete for key in keys):
         return None
     series = [store.record(key)["series"]["return"] for key in keys]
+    git = store.provenance(keys[0])["git"]  # None outside a checkout
     return {
         "seeds": list(range(comparison.our_seeds)),
         "steps": series[0]["step"],
         "returns": [one["value"] for one in series],
-        "commit": store.provenance(keys[0])["git"]["commit"],
+        "commit": git["commit"] if git else None,
     }
 
 
