@@ -116,7 +116,7 @@ class SnapshotAverageSettings(PathSettings):
 class SnapshotAverage(PolicyPathPlugin):
     """The policy becomes the mean of its last h snapshots: the null model of trimming.
 
-    Of a random walk, trimming n snapshots to rank r is close to averaging the last 1.12 n / r.
+    Of a random walk, trimming n snapshots to rank r is close to averaging the last 0.56 n / r.
     Nothing is done before h snapshots are there.
     """
 
