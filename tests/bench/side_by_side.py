@@ -86,7 +86,7 @@ TD3_SETTINGS = {"warmup_steps": 10_000}
 # SB3's DQN is plain and has Huber's loss.
 DQN_SETTINGS = {"double": False, "loss": "huber"}
 COMPARISONS = (
-    Comparison("ppo-halfcheetah", "halfcheetah", "ppo-sb3-default", 200_000, 5, {}, 10, 6),
+    Comparison("ppo-halfcheetah", "halfcheetah", "ppo-sb3-default", 200_000, 5, {}, 10, 10),
     Comparison("sac-pendulum", "pendulum", "sac-pendulum", 10_000, 10),
     Comparison("td3-halfcheetah", "halfcheetah", "td3-official", 30_000, 5, TD3_SETTINGS),
     Comparison("sac-halfcheetah", "halfcheetah", "sac-mujoco", 30_000, 5),
