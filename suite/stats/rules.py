@@ -45,6 +45,9 @@ from suite.stats.intervals import (
     mean_ratio,
 )
 
+# Of two readings Student's t has one degree of freedom: an interval 13 standard errors wide.
+FEW_CLOCKS = 2
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -259,17 +262,17 @@ def _correlation(claim: CorrelationClaim, columns: Columns, precision: Precision
 
 def _cost(claim: CostClaim, columns: Columns, precision: Precision) -> list[Bounds]:
     """Supported when the geometric mean over clocks lies below the bound in every cell,
-    contradicted when it lies above it in one. Seeds that train together share one clock; its
-    reading alone may be wrong by a factor of two."""
+    contradicted when it lies above it in one. Seeds that train together share one clock. One or
+    two readings tell nothing of their spread: each may be wrong by a factor of two."""
     bounds = []
     for cell in claim.measured:
         readings = columns[cell].values
-        if len(readings) == 1:
-            alone = float(readings[0])
-            interval = Interval(alone, alone / 2, alone * 2, "one clock, a factor of two")
+        # A reading of nothing has no logarithm.
+        logarithms = np.log(np.maximum(readings, 1e-9))
+        if len(readings) <= FEW_CLOCKS:
+            mean, low, high = (float(np.exp(f(logarithms))) for f in (np.mean, np.min, np.max))
+            interval = Interval(mean, low / 2, high * 2, "each clock within a factor of two")
         else:
-            # A reading of nothing has no logarithm.
-            logarithms = np.log(np.maximum(readings, 1e-9))
             interval = contrast([logarithms], [1.0], precision=precision).exponential()
         bounds.append(_one_sided(cell, interval, False, claim.bound, claim.bound))
     return bounds

@@ -212,6 +212,31 @@ def test_seeds_that_train_together_share_one_clock(make_run) -> None:  # type: i
     assert judge(spec, together(0.11)).state == "contradicted"
 
 
+def test_two_clocks_are_each_right_within_a_factor_of_two(make_run) -> None:  # type: ignore[no-untyped-def]
+    def readings(of_two_seeds: float, of_one: float) -> list[Any]:
+        groups = ((0, [1], of_two_seeds), (1, [0], of_two_seeds), (2, [], of_one))
+        return [
+            make_run(
+                A,
+                seed,
+                provenance={
+                    "seconds": {"total": 10.0, "plugin/pptb": 10 * share},
+                    "companions": companions,
+                },
+            )
+            for seed, companions, share in groups
+        ]
+
+    spec = claim("cost", clock={"seconds": "plugin/pptb"}, measured=[A], bound=0.05)
+    verdict = judge(spec, readings(0.006, 0.024))
+    assert verdict.state == "supported"
+    seen = (verdict.low, verdict.observed, verdict.high)
+    assert seen == pytest.approx((0.003, 0.012, 0.048))
+    assert verdict.p_value is None
+    assert judge(spec, readings(0.006, 0.026)).state == "inconclusive"
+    assert judge(spec, readings(0.101, 0.15)).state == "contradicted"
+
+
 def test_seconds_of_a_call_count_the_calls(make_run) -> None:  # type: ignore[no-untyped-def]
     clock = {"seconds": "plugin/pptb", "calls": "plugin/pptb/calls"}
     runs = [
