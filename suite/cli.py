@@ -17,7 +17,7 @@ from suite.commands.known_runs import UnknownRunError, find_run, known_runs
 from suite.commands.status import STATES, state_of
 from suite.commands.status import status as count_states
 from suite.commands.why import Difference, Traces, compare
-from suite.conformance import ConformanceError, conform
+from suite.conformance import conform
 from suite.engine.calibration import slowness
 from suite.engine.run import EngineError, run_cells
 from suite.envs.pictures import Policy, Renderer
@@ -61,7 +61,7 @@ def main() -> None:
     """Entry point: errors that a user can mend are printed without a traceback."""
     try:
         app()
-    except (SpecError, StoreError, EngineError, ExtensionError, ConformanceError) as error:
+    except (SpecError, StoreError, EngineError, ExtensionError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise SystemExit(2) from None
 

@@ -3,24 +3,13 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from suite.plugins.protocol import Plugin
 
 
-class ConformanceError(Exception):
-    """The conformance tests cannot be run; the message says what to do."""
-
-
 def conform(plugin: type[Plugin]) -> int:
-    """Run the conformance tests on a plug-in; pytest's exit code, 0 when every law holds.
-
-    Raises ConformanceError where pytest is not installed.
-    """
-    try:
-        import pytest
-    except ImportError:
-        raise ConformanceError(
-            "the conformance tests need pytest: pip install rl-claims[test]"
-        ) from None
+    """Run the conformance tests on a plug-in; pytest's exit code, 0 when every law holds."""
 
     class Chosen:
         """Gives the tests their plug-in."""

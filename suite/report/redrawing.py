@@ -21,7 +21,7 @@ from suite.report.panels import (
 from suite.report.paper_figures import FIGURES, PaperFigure
 from suite.report.references import ByClaim
 from suite.specs.models import SCALES
-from suite.stats.runs import Run
+from suite.stats.runs import Run, is_named
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,8 @@ def _panels(place: int, figure: PaperFigure, runs: Sequence[Run], judged: ByClai
 
 
 def _series(cells: Cells, series: str) -> set[str]:
-    start = series.removesuffix("*")
     names = {name for runs in cells.values() for run in runs for name in run.series}
-    return {n for n in names if n == start or (start != series and n.startswith(start))}
+    return {name for name in names if is_named(name, series)}
 
 
 def _is_drawn(line: Line) -> bool:

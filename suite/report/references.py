@@ -11,6 +11,7 @@ import numpy as np
 from suite.report.judged import Judged
 from suite.report.panels import Cells, Line, Reference, level, random_play
 from suite.specs.claims import ThresholdClaim
+from suite.stats.nulls import walk_path
 from suite.stats.runs import Run
 
 ByClaim = Mapping[str, Judged]
@@ -112,14 +113,13 @@ def _squared_norm_growth(runs: Sequence[Run]) -> np.ndarray | None:
 def walk_energy_lost(snapshots: int, rank: int, start: float) -> float:
     """Share of the newest snapshot's energy outside the `rank` leading directions of a random walk.
 
-    `start` is the distance of its start from zero in units of its displacement, NaN gives NaN; the
-    dimension is taken as large, so that the Gram matrix of the walk is min(i, j) + start^2 n (PCA
+    `start` is the distance of its start from zero in units of its displacement, NaN gives NaN (PCA
     of random walks: Antognini and Sohl-Dickstein, NeurIPS 2018).
     """
     if not np.isfinite(start):
         return np.nan
-    steps = np.arange(1, snapshots + 1)
-    gram = np.minimum.outer(steps, steps) + start**2 * snapshots
+    path = walk_path(snapshots, offset=start)
+    gram = path @ path.T
     values, vectors = np.linalg.eigh(gram)
     left_out = slice(0, max(snapshots - rank, 0))
     return float((vectors[-1, left_out] ** 2 * values[left_out]).sum() / gram[-1, -1])

@@ -137,13 +137,14 @@ def _of_record(run: Run, figure: str) -> float:
     return float(value)
 
 
+def is_named(name: str, pattern: str) -> bool:
+    """Whether a series has the name given, or begins with it where that ends in `*`."""
+    start = pattern.removesuffix("*")
+    return name == pattern or (start != pattern and name.startswith(start))
+
+
 def _of_series(run: Run, figure: SeriesFigure) -> float:
-    start = figure.series.removesuffix("*")
-    names = [
-        name
-        for name in sorted(run.series)
-        if name == start or (start != figure.series and name.startswith(start))
-    ]
+    names = [name for name in sorted(run.series) if is_named(name, figure.series)]
     if not names:
         raise NoFigureError(f"{run.name()} has no series {figure.series!r}")
     return float(np.mean([_taken(run, name, figure.take) for name in names]))
