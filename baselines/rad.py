@@ -227,7 +227,7 @@ class RAD:
 
     def encode(self, p: Mapping[str, Parameters], images: Tensor) -> Tensor:
         """The convolutions' output [S, B, n] for augmented images, bytes."""
-        return self.networks["convolutions"].forward(p["convolutions"], images.float() / 255)
+        return self.networks["convolutions"].forward(p["convolutions"], images / 255)
 
     def gaussian(self, p: Mapping[str, Parameters], encoded: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log std, before the tanh, [S, B, size] each."""

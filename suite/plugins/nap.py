@@ -90,6 +90,12 @@ def insert_norms(network: Network, settings: NormSettings, affine: bool) -> Netw
     return replace(network, layers=tuple(layers))
 
 
+def linear_decay(updates: int, span: float, ratio: float) -> float:
+    """The learning rate over the initial one after `updates` updates: in a line from 1 to 1 / ratio
+    at update `span`, and 1 / ratio from there on (Sec. 4.2)."""
+    return 1.0 - min(1.0, updates / span) * (1.0 - 1.0 / ratio)
+
+
 class Projection:
     """Rescales tensors of a parameter group to the norms that they had when this was built.
 
@@ -225,8 +231,8 @@ class NaP(Plugin):
         """Sets the learning rate of the next update."""
         s = self.settings
         if s.schedule == "linear":
-            progress = min(1.0, agent.updates / (s.schedule_fraction * self.total_updates))
-            factor = 1.0 - progress * (1.0 - 1.0 / s.schedule_ratio)
+            span = s.schedule_fraction * self.total_updates
+            factor = linear_decay(agent.updates, span, s.schedule_ratio)
             for name, group in agent.groups.items():
                 group.optimiser.learning_rate = self.learning_rates[name] * factor
 

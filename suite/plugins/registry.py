@@ -9,12 +9,19 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 from suite.extensions import PLUGINS_GROUP, Extended, unversioned
-from suite.plugins.controls import Deaden, Inflate, NormOnly, ProjectionOnly, SnapshotAverage
+from suite.plugins.controls import (
+    Deaden,
+    DecayOnly,
+    Inflate,
+    NormOnly,
+    ProjectionOnly,
+    SnapshotAverage,
+)
 from suite.plugins.nap import NaP
 from suite.plugins.pptb import PPTB
 from suite.plugins.protocol import Plugin, PluginSettings
 
-OWN = (PPTB, NaP, NormOnly, ProjectionOnly, SnapshotAverage, Inflate, Deaden)
+OWN = (PPTB, NaP, NormOnly, ProjectionOnly, DecayOnly, SnapshotAverage, Inflate, Deaden)
 
 
 def unusable(name: str, value: Any) -> str:

@@ -13,7 +13,10 @@ import torch
 
 from suite import extensions
 
-LIBRARIES = ("torch", "numpy", "scipy", "mujoco", "gymnasium", "minatar", "safetensors", "dask")
+LIBRARIES = (
+    *("torch", "numpy", "scipy", "mujoco", "dm-control", "gymnasium", "minatar"),
+    *("safetensors", "dask"),
+)
 
 
 def collect(device: str = "cpu", root: Path | None = None) -> dict[str, Any]:
@@ -37,7 +40,6 @@ def collect(device: str = "cpu", root: Path | None = None) -> dict[str, Any]:
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "flush_denormal": _flushes_denormals(),
         "device": _device(device),
-        "renderer": None,
     }
 
 

@@ -232,6 +232,7 @@ class _Group:
         }
         where = {
             **_machine(self.device),
+            "renderer": run.task.arguments.get("renderer"),
             "companions": [other.seed for other in self.runs if other is not run],
             "seconds": self.loop.seconds.of(i),  # this seed's share of the shard's
         }

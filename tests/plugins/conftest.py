@@ -181,6 +181,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         "projection",
         {"interval": 1, "first_layer": "normed", "critic_norm_last_hidden": False},
     ),
+    "decay": ("decay", {"ratio": 60.0, "fraction": 0.5}),
     "snapshot_average": (
         "snapshot_average",
         {"store_interval": 1, "interval": 5, "unit": "policy_updates", "snapshots": 4},

@@ -35,6 +35,24 @@ def test_proj_only_projects_what_nap_projects_and_keeps_the_network(build):
             assert torch.allclose(projection.norms(), radii[name], rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["td3", "sac", "dqn", "ppo", "classifier"])
+def test_decay_is_the_schedule_that_nap_linear_adds_to_nap(build, kind):
+    composed = build(kind, ["nap", "decay"], seeds=(0, 1)).train(40)
+    assert torch.equal(composed.flats(), build(kind, ["nap_linear"], seeds=(0, 1)).train(40).flats())
+    assert not torch.equal(composed.flats(), build(kind, ["nap"], seeds=(0, 1)).train(40).flats())
+
+
+def test_decay_falls_in_a_line_to_its_ratio_at_its_fraction(build):
+    trained = build("td3", [("decay", {"ratio": 50.0, "fraction": 0.25})])  # of 40 updates
+    optimiser = trained.agent.groups["actor"].optimiser
+    first = optimiser.learning_rate
+    rates = []
+    for _ in range(20):
+        trained.train(1)
+        rates.append(optimiser.learning_rate / first)
+    assert rates == pytest.approx([*np.linspace(1, 1 / 50, 11)[1:], *[1 / 50] * 10])
+
+
 def test_snapshot_average_loads_the_mean_of_the_last_snapshots(build):
     settings = {"store_interval": 1, "interval": 6, "unit": "policy_updates", "snapshots": 4}
     base = build("classifier", [])

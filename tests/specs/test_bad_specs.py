@@ -356,7 +356,7 @@ BAD = [
         "kind: pptb",
         "kind: pttb",
         (
-            "{P}:54: unknown plug-in kind 'pttb'; known: deaden, inflate, nap, norm, pptb, "
+            "{P}:54: unknown plug-in kind 'pttb'; known: deaden, decay, inflate, nap, norm, pptb, "
             "projection, snapshot_average; did you mean 'pptb'?"
         ),
     ),

@@ -16,7 +16,8 @@ def test_provenance_names_what_decides_bits():
     json.dumps(provenance, allow_nan=False)
     assert provenance["libraries"]["torch"].startswith("2.")
     assert provenance["torch_threads"] == torch.get_num_threads()
-    assert provenance["device"] == "cpu" and provenance["renderer"] is None
+    assert provenance["device"] == "cpu"
+    assert all(provenance["libraries"].values())
     assert provenance["cpu"] and provenance["cores"] >= 1
 
 
