@@ -14,15 +14,11 @@ import mujoco
 import numpy as np
 
 from suite.envs.model_warnings import no_model_warnings
+from suite.envs.opengl import GL_ADVICE
 from suite.envs.protocol import ObservationDtype
 from suite.envs.raycast import RayCaster
 from suite.envs.versions import VERSIONS
 from suite.stacked.spaces import ActionSpec
-
-GL_ADVICE = (
-    "set MUJOCO_GL=egl (Debian packages libegl1 and libgl1-mesa-dri) or MUJOCO_GL=osmesa (package"
-    " libosmesa6) before the process starts, or use renderer raycast"
-)
 
 
 class DMC:

@@ -27,11 +27,13 @@ ROUNDS_OF_BOTH = 40
 # Prints CPU seconds of a frame, ray-cast, with OpenGL, and with OpenGL without shadow, reflection.
 BOTH = """
 import json, sys, time
-from suite.envs.dmc import DMC
+from suite.envs.opengl import import_mujoco
 name, size, frames, rounds = sys.argv[1], *map(int, sys.argv[2:])
-task = DMC(name, None, 1)
-task.reset(0)
 try:
+    import_mujoco()
+    from suite.envs.dmc import DMC
+    task = DMC(name, None, 1)
+    task.reset(0)
     gl = task.draws("gl", size, size, 0)
 except ValueError as error:
     print(json.dumps({"reason": str(error)}))

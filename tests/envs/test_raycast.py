@@ -19,8 +19,10 @@ import os
 os.environ.setdefault("MUJOCO_GL", "egl")
 import sys
 import numpy as np
-from suite.envs.dmc import DMC
+from suite.envs.opengl import import_mujoco
 try:
+    import_mujoco()
+    from suite.envs.dmc import DMC
     task = DMC(sys.argv[1], None, 1)
     task.draws("gl", 84, 84, 0)
 except ValueError as error:
@@ -42,6 +44,27 @@ def test_picture_is_close_to_that_of_opengl(name):
     if done.stdout.startswith("no OpenGL"):
         pytest.skip(done.stdout)
     assert float(done.stdout) > 0.9
+
+
+def test_a_missing_opengl_library_is_told_with_what_to_install(tmp_path):
+    # What PyOpenGL does when the library is absent, here on every machine.
+    absent = "raise AttributeError(\"'NoneType' object has no attribute 'eglQueryString'\")"
+    (tmp_path / "OpenGL").mkdir()
+    (tmp_path / "OpenGL" / "__init__.py").write_text(absent)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    output = tmp_path / "picture.png"
+    render = [sys.executable, "-m", "suite.cli", "render", "dmc_cartpole_swingup", str(output)]
+
+    def run(*options):
+        clean = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
+        environment = clean | {"PYTHONPATH": path}
+        command = [*render, "--steps", "0", *options]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+
+    refused = run("--renderer", "gl")
+    assert refused.returncode == 2 and not output.exists()
+    assert "libegl1" in refused.stderr and "Traceback" not in refused.stderr
+    assert run().returncode == 0 and output.exists()
 
 
 def test_same_state_gives_the_same_bytes_and_drawing_changes_nothing():
