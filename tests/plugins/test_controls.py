@@ -38,7 +38,9 @@ def test_proj_only_projects_what_nap_projects_and_keeps_the_network(build):
 @pytest.mark.parametrize("kind", ["td3", "sac", "dqn", "ppo", "classifier"])
 def test_decay_is_the_schedule_that_nap_linear_adds_to_nap(build, kind):
     composed = build(kind, ["nap", "decay"], seeds=(0, 1)).train(40)
-    assert torch.equal(composed.flats(), build(kind, ["nap_linear"], seeds=(0, 1)).train(40).flats())
+    assert torch.equal(
+        composed.flats(), build(kind, ["nap_linear"], seeds=(0, 1)).train(40).flats()
+    )
     assert not torch.equal(composed.flats(), build(kind, ["nap"], seeds=(0, 1)).train(40).flats())
 
 
