@@ -77,13 +77,14 @@ def minatar_network(
     return Network(name, role, layers, observation_shape)
 
 
-def pixel_convolutions(image_size: int, channels: int, filters: int, count: int) -> Network:
+def pixel_convolutions(
+    image_size: int, channels: int, filters: int, count: int, initialiser: str
+) -> Network:
     """`count` 3x3 convolutions, the first of stride 2, ReLU (MishaLaskin/rad encoder.py)."""
     layers: list[Layer] = [ChannelsFirst()]
     observed = channels
     for number in range(1, count + 1):
         stride = 2 if number == 1 else 1
-        initialiser = "delta_orthogonal_relu"
         name = f"conv{number}"
         layers.append(Convolution(name, channels, filters, 3, stride, True, initialiser))
         layers.append(Activation("relu"))

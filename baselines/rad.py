@@ -38,7 +38,11 @@ class RADSettings(BaseModel):
     update_every: int = Field(gt=0, description="environment steps per update after the warm-up")
     augmentation: Literal["crop", "translate"] = Field(description="part of it, or it on black")
     image_size: int = Field(gt=0, description="side of the augmented image, in pixels")
+    pixel_offset: float = Field(ge=0, le=1, description="taken from pixels, which are 0 to 1")
     convolutions: int = Field(gt=0, description="convolutional layers, the first of stride 2")
+    convolution_initialiser: Literal["delta_orthogonal_relu", "torch_default"] = Field(
+        description="initial weights of the convolutions"
+    )
     filters: int = Field(gt=0, description="filters of each convolution")
     features: int = Field(gt=0, description="numbers that an image becomes")
     hidden_units: int = Field(gt=0, description="units of the two hidden layers of each trunk")
@@ -101,7 +105,8 @@ class RAD:
         self.seeds = tuple(seeds)
         self.device = device
 
-        convolutions = pixel_convolutions(s.image_size, channels, s.filters, s.convolutions)
+        sizes = (s.image_size, channels, s.filters, s.convolutions)
+        convolutions = pixel_convolutions(*sizes, s.convolution_initialiser)
         (pixels,) = convolutions.output_shapes()[-1]
         trunk, orthogonal = (2, s.hidden_units), "orthogonal_1"
         networks = [
@@ -227,7 +232,8 @@ class RAD:
 
     def encode(self, p: Mapping[str, Parameters], images: Tensor) -> Tensor:
         """The convolutions' output [S, B, n] for augmented images, bytes."""
-        return self.networks["convolutions"].forward(p["convolutions"], images / 255)
+        pixels = (images / 255).sub_(self.settings.pixel_offset)
+        return self.networks["convolutions"].forward(p["convolutions"], pixels)
 
     def gaussian(self, p: Mapping[str, Parameters], encoded: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log std, before the tanh, [S, B, size] each."""
