@@ -85,10 +85,7 @@ class RAD:
         device: str = "cpu",
     ) -> None:
         if action_spec.kind != "continuous" or action_spec.low != -action_spec.high:
-            raise ValueError(
-                f"RAD needs continuous actions between -high and high, got {action_spec}: "
-                "rescale the actions of the environment"
-            )
+            raise ValueError(f"RAD needs continuous actions from -high to high, got {action_spec}")
         height, width, channels = observation_shape
         s = self.settings = settings
         sign = 1 if s.augmentation == "translate" else -1
@@ -121,10 +118,8 @@ class RAD:
         self.groups = {name: self._group(name) for name in names}
         self.critic_side = [self.groups[n] for n in ("convolutions", "critic_features", "critic")]
         self.actor_side = [self.groups[n] for n in ("actor_features", "actor")]
-        rate, betas = s.temperature_learning_rate, (s.temperature_beta1, s.adam_beta2)
-        self.temperature = Temperature(
-            len(seeds), s.initial_temperature, rate, betas, s.adam_epsilon, device
-        )
+        adam = (s.temperature_learning_rate, (s.temperature_beta1, s.adam_beta2), s.adam_epsilon)
+        self.temperature = Temperature(len(seeds), s.initial_temperature, *adam, device)
         self.policy = "actor"
         self.updates = 0
         purposes = ["warmup", "exploration", "actor_noise", "target_noise"]
@@ -273,8 +268,7 @@ class RAD:
 
     def _group(self, name: str) -> ParameterGroup:
         s, actors = self.settings, name.startswith("actor")
-        network = self.networks[name]
-        parameters = FlatParameters.initialise(network, self.seeds, name, self.device)
+        parameters = FlatParameters.initialise(self.networks[name], self.seeds, name, self.device)
         rate = s.actor_learning_rate if actors else s.critic_learning_rate
         optimiser = Adam(parameters.flat, rate, (s.adam_beta1, s.adam_beta2), s.adam_epsilon)
         return ParameterGroup(name, parameters, optimiser, with_target=not actors)
