@@ -14,6 +14,7 @@ EVERY_PLUGIN = {
     "nap-decay": [acting("nap", affine="decay", affine_decay=0.01)],
     "norm": [acting("norm")],
     "projection": [acting("projection")],
+    "projection+decay": [acting("projection"), acting("decay")],
     "snapshot_average": [acting("snapshot_average")],
     "nap+pptb": [NAP_PLUGIN, PPTB_PLUGIN],
     "nap+inflate": [NAP_PLUGIN, acting("inflate")],
