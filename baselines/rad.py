@@ -85,7 +85,7 @@ class RAD:
         device: str = "cpu",
     ) -> None:
         if action_spec.kind != "continuous" or action_spec.low != -action_spec.high:
-            raise ValueError(f"RAD needs continuous actions from -high to high, got {action_spec}")
+            raise ValueError(f"RAD needs continuous actions, -high to high: rescale {action_spec}")
         height, width, channels = observation_shape
         s = self.settings = settings
         sign = 1 if s.augmentation == "translate" else -1

@@ -17,4 +17,6 @@ def import_mujoco() -> None:
         import mujoco  # noqa: F401
     except (ImportError, AttributeError) as error:
         chosen = os.environ.get("MUJOCO_GL")
+        if chosen is None:  # another fault
+            raise
         raise ValueError(f"MUJOCO_GL={chosen}: no OpenGL ({error}); {GL_ADVICE}") from error

@@ -45,7 +45,6 @@ class FrameReplay:
         self.slots = capacity + self.frames
         self.streams = SeedStreams(seeds, "replay")
         self._device = device
-        self._observation_shape = observation_shape
         frame = (height, width, FRAME_CHANNELS)
 
         def ring(slots: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -135,6 +135,7 @@ def test_the_record_says_what_was_trained_and_what_came_out(kind, tmp_path):
     parts = sum(seconds.get(part, 0.0) for part in ("update", "environment", "evaluation"))
     assert 0 < parts <= seconds["total"] < 60
     assert provenance["torch_threads"] == 1 and provenance["flush_denormal"] is True
+    assert provenance["renderer"] == run.task.arguments.get("renderer")
 
 
 def test_seconds_name_each_plug_in_and_its_hooks_are_not_counted_as_update(tmp_path, monkeypatch):
