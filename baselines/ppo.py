@@ -189,13 +189,14 @@ class PPO:
     def update(self, batch: RolloutBatch) -> None:
         """One optimiser step of actor and critic."""
         actor, critic = self.groups["actor"], self.groups["critic"]
-        gradients = (
-            actor.gradient(self.actor_loss(actor.parameters.leaves, batch)),
-            critic.gradient(self.critic_loss(critic.parameters.leaves, batch)),
+        losses = (
+            self.actor_loss(actor.parameters.leaves, batch),
+            self.critic_loss(critic.parameters.leaves, batch),
         )
+        gradients = actor.gradient(losses[0]), critic.gradient(losses[1])
         clip_jointly(gradients, self.settings.max_gradient_norm)
-        actor.descend(gradients[0])
-        critic.descend(gradients[1])
+        actor.descend(gradients[0], losses[0])
+        critic.descend(gradients[1], losses[1])
         self.updates += 1
 
     def actor_loss(self, parameters: Mapping[str, Tensor], batch: RolloutBatch) -> Tensor:

@@ -170,8 +170,8 @@ def learning_panels(cells: Cells, group: Group) -> list[Panel]:
 
 
 def diagnostic_panels(cells: Cells, group: Group) -> list[Panel]:
-    """Weight norms, effective learning rates, dead units and what plug-ins record, a mean over
-    layers each."""
+    """Losses, weight norms, effective learning rates, dead units and what plug-ins record, a mean
+    over layers each."""
     families = dict.fromkeys(
         family
         for runs in cells.values()
@@ -222,6 +222,8 @@ def _family(series: str) -> str | None:
         return parts[0]
     if parts[0] == "dead_fraction" and len(parts) > 1:
         return "dead_fraction of hidden units"
+    if parts[0] == "loss":
+        return series
     return "/".join(parts[:3]) if parts[0] == "plugin" else None
 
 

@@ -79,6 +79,8 @@ class ParameterGroup:
     """Networks that one loss trains: parameters, their optimiser and, where used, their target.
 
     `after_step` functions run after each optimiser step, in order, with the group as argument.
+    `loss` is the loss [S] of the newest step, before it; None in a group that `step_together` moved
+    on the loss of its last group.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class ParameterGroup:
         self.optimiser = optimiser
         self.target = parameters.clone() if with_target else None
         self.steps = 0
+        self.loss: Tensor | None = None
         self.after_step: list[Callable[[ParameterGroup], None]] = []
         self._gradient = torch.zeros_like(parameters.flat)
         self._gradient_leaves = list(parameters.with_flat(self._gradient).values())
@@ -105,15 +108,17 @@ class ParameterGroup:
 
     def step(self, loss: Tensor) -> None:
         """One optimiser step on each seed's loss [S], then the `after_step` functions."""
-        self.descend(self.gradient(loss))
+        self.descend(self.gradient(loss), loss)
 
     def _flattened(self, gradients: Sequence[Tensor]) -> Tensor:
         torch._foreach_copy_(self._gradient_leaves, list(gradients))
         return self._gradient
 
-    def descend(self, gradient: Tensor) -> None:
-        """One optimiser step for the gradient [S, m], then the `after_step` functions."""
+    def descend(self, gradient: Tensor, loss: Tensor | None) -> None:
+        """One optimiser step for the gradient [S, m], then the `after_step` functions; `loss` [S]
+        is what the gradient belongs to."""
         self.optimiser.step(gradient)
+        self.loss = None if loss is None else loss.detach()
         self.steps += 1
         for function in self.after_step:
             function(self)
@@ -150,12 +155,16 @@ def clip_jointly(gradients: Sequence[Tensor], max_norm: float) -> None:
 
 
 def step_together(groups: Sequence[ParameterGroup], loss: Tensor) -> None:
-    """One step of each group on the gradient of one loss [S], taken before any of them steps."""
+    """One step of each group on the gradient of one loss [S], taken before any of them steps.
+
+    The last group keeps the loss.
+    """
     leaves = [list(group.parameters.leaves.values()) for group in groups]
     gradients = torch.autograd.grad(loss.sum(), [leaf for own in leaves for leaf in own])
     start = 0
     for group, own in zip(groups, leaves, strict=True):
-        group.descend(group._flattened(gradients[start : start + len(own)]))
+        kept = loss if group is groups[-1] else None
+        group.descend(group._flattened(gradients[start : start + len(own)]), kept)
         start += len(own)
 
 

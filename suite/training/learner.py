@@ -20,6 +20,7 @@ from suite.stacked.replay import Batch
 from suite.stacked.rollout import Rollout, RolloutBatch
 from suite.stacked.spaces import ActionSpec
 from suite.stacked.streams import State, add_prefix, take_prefix
+from suite.training.losses import Losses
 from suite.training.rows import cut
 from suite.training.seconds import Seconds
 from suite.training.series import Series
@@ -101,6 +102,7 @@ class Learner:
         self._observation_shape = observation_shape
         self._action = action
         self.series = Series(self.count)
+        self.losses = Losses(self.count)
         self.seconds = Seconds(self.count)
         self._hook_seconds = 0.0
         self.plugins = build_plugins(run.plugins)
@@ -146,6 +148,7 @@ class Learner:
         self.agent.update(batch)
         now = perf_counter()
         self.seconds.add("update", now - started - (self._hook_seconds - before))
+        self.losses.add(self.agent.groups)
         for probe in self.probes:
             probe.after_update(self.agent)
         for plugin in self.plugins:
@@ -154,7 +157,8 @@ class Learner:
             self.seconds.add(f"plugin/{plugin.kind}", perf_counter() - started)
 
     def observe(self, step: int) -> None:
-        """Record plug-in diagnostics and what the probes see at an evaluation."""
+        """Record losses, plug-in diagnostics and what the probes see at an evaluation."""
+        self.series.append(step, self.losses.take())
         for plugin in self.plugins:
             diagnostics = plugin.diagnostics()
             self.series.append(
@@ -207,6 +211,7 @@ class Learner:
             state.update(add_prefix(f"plugin/{k}-{plugin.kind}", plugin.state()))
         for k, probe in enumerate(self.probes):
             state.update(add_prefix(f"probe/{k}", probe.state()))
+        state.update(add_prefix("losses", self.losses.state()))
         return {**state, **self.series.state(), **self.seconds.state()}
 
     def load_state(self, state: State) -> None:
@@ -215,5 +220,6 @@ class Learner:
             plugin.load_state(take_prefix(f"plugin/{k}-{plugin.kind}", state))
         for k, probe in enumerate(self.probes):
             probe.load_state(take_prefix(f"probe/{k}", state))
+        self.losses.load_state(take_prefix("losses", state))
         self.series.load_state(state)
         self.seconds.load_state(state)

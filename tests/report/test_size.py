@@ -18,7 +18,10 @@ def everything_recorded(spec: RunSpec, random: np.random.Generator) -> dict[str,
     names = {"dead_unit_walk": ["dead_fraction"], "classifier": ["online_accuracy"]}.get(
         spec.agent.kind, ["return", "train_return"]
     )
-    groups = {"classifier": ["classifier"], "dqn": ["q"]}.get(spec.agent.kind, ["actor", "critic"])
+    groups = {"classifier": ["classifier"], "dqn": ["q"], "dead_unit_walk": []}.get(
+        spec.agent.kind, ["actor", "critic"]
+    )
+    names = names + [f"loss/{group}" for group in groups]
     weights = [f"{group}/{name}" for group in groups for name in ("hidden1", "hidden2", "output")]
     if spec.probes:
         names = names + [f"{norm}/{weight}" for norm in NORMS for weight in weights]
