@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.specs.loading import Project
-from suite.specs.models import SCALES, Cell, Scale, canonical
+from suite.specs.models import SCALES, Cell, RunSpec, Scale, canonical
+from suite.specs.planning import updates
 from suite.stats.runs import Run
 
 
@@ -43,13 +44,17 @@ class Untouched:
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall clock of one cell at one scale, over its done seeds."""
+    """Wall clock of one cell at one scale, over its done seeds.
+
+    `update`: seconds of a learn call and seed, plug-ins left out; None where nothing was learned.
+    """
 
     cell: str
     scale: Scale
     seeds: int
     seconds: float
     steps_per_second: float
+    update: float | None
     shares: Mapping[str, float]
 
 
@@ -142,6 +147,9 @@ def costs(done: Sequence[Run]) -> list[Cost]:
             for part, seconds in run.provenance["seconds"].items():
                 spent[part] = spent.get(part, 0.0) + seconds
         total = spent.pop("total")
+        learn_calls = sum(
+            updates(RunSpec.model_validate_json(json.dumps(run.spec))) for run in runs
+        )
         found.append(
             Cost(
                 cell=cell,
@@ -149,6 +157,7 @@ def costs(done: Sequence[Run]) -> list[Cost]:
                 seeds=len(runs),
                 seconds=total,
                 steps_per_second=sum(run.budget for run in runs) / total,
+                update=spent["update"] / learn_calls if learn_calls and "update" in spent else None,
                 shares={part: spent[part] / total for part in sorted(spent)},
             )
         )

@@ -49,7 +49,7 @@ def updates(run: RunSpec) -> int:
         batches = int(settings["epochs"]) * (rollout // int(settings["batch_size"]))
         return run.budget // rollout * batches
     warmup = int(settings.get("warmup_steps", 0))
-    rounds = math.ceil((run.budget - warmup) / int(settings.get("update_every", 1)))
+    rounds = max(0, math.ceil((run.budget - warmup) / int(settings.get("update_every", 1))))
     return rounds * int(settings.get("gradient_steps", 1))
 
 

@@ -216,6 +216,8 @@ def test_what_has_not_begun_is_listed_by_scale(page: Page) -> None:
 
 def test_cost_and_provenance_name_where_and_how_long(page: Page, runs: list[Run]) -> None:
     assert "environment 30 %, update 60 %" in page.text
+    # 6 s for 100 learn calls.
+    assert page.text.count("60environment 30 %") == 2
     assert "a <quick> one" in page.text
     assert "commit abc123" in page.text
     for run in runs[:6]:
