@@ -85,7 +85,8 @@ def assert_neutral_is_absent(
         for key in expected:
             assert expected[key].tobytes() == found[key].tobytes(), f"{key} differs"
         series = stores[0].record(one.key())["series"], stores[1].record(other.key())["series"]
-        for name in ("return", "train_return", "online_accuracy"):
+        losses = [name for name in series[0] if name.startswith("loss/")]
+        for name in ("return", "train_return", "online_accuracy", *losses):
             assert series[0].get(name) == series[1].get(name), f"series {name} differs"
 
 
