@@ -69,7 +69,7 @@ def perceptron(p, row, x):
     [{}, {"pixel_offset": 0.5, "convolution_initialiser": "torch_default"}],
     ids=["as-published", "centred-pixels"],
 )
-def test_the_losses_are_those_of_plain_pytorch(changes):
+def test_the_losses_and_their_gradients_are_those_of_plain_pytorch(changes):
     agent = trained(rad(SEEDS, actions=2, **changes), SEEDS, 4)
     batch = agent.augmented(random_batch(agent, SEEDS, 9), agent.streams)
     noise = 0.5 * torch.randn(2, 16, 2, generator=torch.Generator().manual_seed(0))
@@ -93,6 +93,7 @@ def test_the_losses_are_those_of_plain_pytorch(changes):
         x = torch.cat((hidden, action), -1)
         return [perceptron(group["critic"], 2 * row + copy, x)[:, 0] for copy in (0, 1)]
 
+    critic_losses, actor_losses = [], []
     for row in range(2):
         following = batch.next_observation[row]
         action, log_prob = policy(row, following)
@@ -101,10 +102,21 @@ def test_the_losses_are_those_of_plain_pytorch(changes):
         pair = q(online, row, batch.observation[row], batch.action[row] / 2)
         expected = sum(F.mse_loss(values, goal) for values in pair)
         torch.testing.assert_close(critic_loss[row], expected, rtol=1e-3, atol=1e-4)
+        critic_losses.append(expected)
         action, log_prob = policy(row, batch.observation[row])
         pair = q(online, row, batch.observation[row], action)
         expected = (alpha[row] * log_prob - torch.minimum(*pair)).mean()
         torch.testing.assert_close(actor_loss[row], expected, rtol=1e-3, atol=1e-4)
+        actor_losses.append(expected)
+    for groups, ours, theirs in (
+        (agent.critic_side, critic_loss, critic_losses),
+        (agent.actor_side, actor_loss, actor_losses),
+    ):
+        leaves = [leaf for group in groups for leaf in online[group.name].values()]
+        found = torch.autograd.grad(ours.sum(), leaves)
+        for gradient, expected in zip(found, torch.autograd.grad(sum(theirs), leaves), strict=True):
+            error = (gradient - expected).norm() / expected.norm()
+            assert error < 1e-3
 
 
 def test_actor_and_targets_move_when_due_and_convolutions_at_every_update():
