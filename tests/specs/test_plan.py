@@ -154,6 +154,7 @@ def test_a_file_that_is_no_planned_cell_is_refused(tmp_path: Path, content: str)
 def test_estimates_follow_replay_snapshots_and_updates(tmp_path: Path) -> None:
     plain, pptb, labels, walk = load(tmp_path, FILES).cells["smoke"]
     assert updates(plain.runs[0]) == 4500
+    assert updates(plain.runs[0].model_copy(update={"budget": 300})) == 0  # in the warm-up
     # Hopper's actor has 69 635 parameters (11-256-256-3), held in a vector with a little padding.
     snapshots = memory_estimate(pptb) - memory_estimate(plain)
     assert snapshots == pytest.approx(3 * 40 * 69_635 * 4, rel=1e-3)
