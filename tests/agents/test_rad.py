@@ -169,7 +169,7 @@ def test_every_setting_is_described():
         ({"image_size": 36, "filters": 16, "convolutions": 4}, 40),
         ({"image_size": 32, "filters": 32, "convolutions": 2, "augmentation": "translate"}, 30),
     ],
-    ids=["84", "36", "34"],
+    ids=["84", "36", "32"],
 )
 def test_a_seed_learns_the_same_bits_in_groups_of_1_2_and_3_from_images_of_full_size(
     settings, side
