@@ -17,7 +17,7 @@ from baselines.networks import minatar_network, mlp
 from suite.stacked.layers import LearnedConstant, Network
 from suite.stacked.normaliser import Normaliser
 from suite.stacked.optimisers import Adam
-from suite.stacked.parameters import FlatParameters, ParameterGroup, clip_jointly
+from suite.stacked.parameters import FlatParameters, ParameterGroup, clip_jointly, joint_gradients
 from suite.stacked.rollout import Rollout, RolloutBatch, gae
 from suite.stacked.spaces import ActionSpec
 from suite.stacked.streams import SeedStreams, State, add_prefix, take_prefix
@@ -128,12 +128,12 @@ class PPO:
     @torch.no_grad()
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Sampled actions [S, n_envs, ...] for normalised observations [S, n_envs, *obs]."""
-        out = self.actor.forward(self.groups["actor"].parameters.leaves, self._tensor(observations))
+        parameters = self.groups["actor"].parameters.leaves
+        out = self.actor.forward(parameters, self._tensor(observations))
         n_envs = out.shape[1]
         if self.continuous:
-            mean, log_std = self._gaussian(out)
             noise = self._tensor(self.streams["exploration"].normal(n_envs, self.action.size))
-            return (mean + log_std.exp() * noise).cpu().numpy()
+            return (out + self._log_std(parameters).exp() * noise).cpu().numpy()
         bounds = out.softmax(dim=2).cpu().numpy().cumsum(axis=2)[..., :-1]
         drawn: np.ndarray = (bounds <= self.streams["exploration"].uniform(n_envs, 1)).sum(axis=2)
         return drawn
@@ -148,7 +148,7 @@ class PPO:
         x = self._tensor(self.normaliser.normalised(observations))
         out = self.actor.forward(self.groups["actor"].parameters.leaves, x)
         if self.continuous:
-            return self.to_environment(self._gaussian(out)[0].cpu().numpy())
+            return self.to_environment(out.cpu().numpy())
         return out.argmax(dim=-1).cpu().numpy()
 
     @torch.no_grad()
@@ -189,14 +189,12 @@ class PPO:
     def update(self, batch: RolloutBatch) -> None:
         """One optimiser step of actor and critic."""
         actor, critic = self.groups["actor"], self.groups["critic"]
-        losses = (
-            self.actor_loss(actor.parameters.leaves, batch),
-            self.critic_loss(critic.parameters.leaves, batch),
-        )
-        gradients = actor.gradient(losses[0]), critic.gradient(losses[1])
+        actor_loss = self.actor_loss(actor.parameters.leaves, batch)
+        critic_loss = self.critic_loss(critic.parameters.leaves, batch)
+        gradients = joint_gradients([actor, critic], actor_loss + critic_loss)
         clip_jointly(gradients, self.settings.max_gradient_norm)
-        actor.descend(gradients[0], losses[0])
-        critic.descend(gradients[1], losses[1])
+        actor.descend(gradients[0], actor_loss)
+        critic.descend(gradients[1], critic_loss)
         self.updates += 1
 
     def actor_loss(self, parameters: Mapping[str, Tensor], batch: RolloutBatch) -> Tensor:
@@ -224,7 +222,7 @@ class PPO:
         """Log-probabilities of actions [S, B], and the policy's entropies [S, B or 1]."""
         out = self.actor.forward(parameters, observation)
         if self.continuous:
-            mean, log_std = self._gaussian(out)
+            mean, log_std = out, self._log_std(parameters)
             deviation = (action - mean) * (-log_std).exp()
             scale = log_std.sum(dim=2) + self.action.size * math.log(2 * math.pi) / 2
             return -0.5 * deviation.square().sum(dim=2) - scale, scale + self.action.size / 2
@@ -259,10 +257,10 @@ class PPO:
         for name, streams in self.streams.items():
             streams.load_state(take_prefix(f"stream/{name}", state))
 
-    def _gaussian(self, out: Tensor) -> tuple[Tensor, Tensor]:
-        """Means [S, B, size], and log standard deviations [S, 1, size], the same in every row."""
-        size = self.action.size  # contiguous: exp's bits depend on how its operand lies in memory
-        return out[..., :size], out[:, :1, size:].contiguous()
+    def _log_std(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """The policy's log standard deviations [S, 1, size]."""
+        # Contiguous: exp's bits depend on how its operand lies in memory.
+        return parameters["log_std.constant"].contiguous()
 
     def _network(
         self, role: Literal["actor", "critic"], shape: tuple[int, ...], outputs: int

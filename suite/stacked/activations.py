@@ -1,10 +1,13 @@
-"""The hyperbolic tangent, fast on every CPU."""
+"""Activations and their gradients; the hyperbolic tangent, fast on every CPU."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+ActivationKind = Literal["relu", "tanh"]
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -30,4 +33,26 @@ class _Tanh(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return torch.addcmul(gradient, gradient * y, y, value=-1)
+        return _tanh_gradient(y, gradient)
+
+
+def _tanh_gradient(y: Tensor, gradient: Tensor) -> Tensor:
+    return torch.addcmul(gradient, gradient * y, y, value=-1)
+
+
+def _relu_gradient(y: Tensor, gradient: Tensor) -> Tensor:
+    return torch.ops.aten.threshold_backward(gradient, y, 0)  # type: ignore[no-any-return]
+
+
+class Elementwise(NamedTuple):
+    """`value(x)`, and `gradient(y, g)`: the gradient for x, from y = value(x) and the gradient g
+    for y."""
+
+    value: Callable[[Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
+
+
+ACTIVATIONS = {
+    "relu": Elementwise(torch.relu, _relu_gradient),
+    "tanh": Elementwise(tanh, _tanh_gradient),
+}

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from suite.stacked.activations import tanh
+from suite.stacked.activations import ACTIVATIONS, ActivationKind
+from suite.stacked.perceptron import DenseLayer, perceptron
 from suite.stacked.products import affine
 
 # Float32 numbers in 64 bytes, the alignment at which CPU kernels take the same path.
@@ -77,7 +78,7 @@ class Norm:
 class Activation:
     """An elementwise nonlinearity."""
 
-    kind: Literal["relu", "tanh"]
+    kind: ActivationKind
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class ChannelsFirst:
 
 @dataclass(frozen=True)
 class LearnedConstant:
-    """Appends `size` numbers that are the same for every input, and learned, to the features.
+    """Learned numbers that are the same for every input, and no feature of it: an agent takes them
+    from the parameters.
 
     constant [N, 1, size] starts as `value`.
     """
@@ -172,6 +174,20 @@ class Network:
         sizes = [math.prod(shape) for shape in self.output_shapes()[:-1]]
         return max((2, *(ALIGNMENT // math.gcd(ALIGNMENT, size) for size in sizes)))
 
+    @cached_property
+    def _runs(self) -> tuple[Layer | tuple[tuple[Linear, ActivationKind | None], ...], ...]:
+        """The layers, with Linears that follow each other as one, each with its activation."""
+        runs: list[Layer | tuple[tuple[Linear, ActivationKind | None], ...]] = []
+        for layer in self.layers:
+            run = runs[-1] if runs and isinstance(runs[-1], tuple) else ()
+            if isinstance(layer, Linear):
+                runs[len(runs) - bool(run) :] = [(*run, (layer, None))]
+            elif isinstance(layer, Activation) and run and run[-1][1] is None:
+                runs[-1] = (*run[:-1], (run[-1][0], layer.kind))
+            else:
+                runs.append(layer)
+        return tuple(runs)
+
     def forward(
         self,
         parameters: Mapping[str, Tensor],
@@ -190,8 +206,11 @@ class Network:
             x = torch.cat((x, spare), dim=1)
         x = _aligned(x)
         feeding = ""
-        for layer in self.layers:
+        for layer in self.layers if trace is not None else self._runs:
             match layer:
+                case tuple():
+                    x = perceptron(x, [_dense(parameters, *pair) for pair in layer])
+                    continue
                 case Linear(name=name):
                     x = affine(x, parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
                     key = feeding = name
@@ -209,11 +228,9 @@ class Network:
                     )
                     key = name
                 case Activation():
-                    x = torch.relu(x) if layer.kind == "relu" else tanh(x)
+                    x = ACTIVATIONS[layer.kind].value(x)
                     key = f"{feeding}_activation"
-                case LearnedConstant(name=name):
-                    constant = parameters[f"{name}.constant"]
-                    x = torch.cat((x, constant.expand(-1, x.shape[1], -1)), dim=2)
+                case LearnedConstant():
                     continue
                 case Flatten():
                     x = x.flatten(2)
@@ -224,6 +241,13 @@ class Network:
             if trace is not None:
                 trace[key] = x[:, :batch]
         return x[:, :batch]
+
+
+def _dense(
+    parameters: Mapping[str, Tensor], layer: Linear, activation: ActivationKind | None
+) -> DenseLayer:
+    name = layer.name
+    return parameters[f"{name}.weight"], parameters.get(f"{name}.bias"), activation
 
 
 def _aligned(x: Tensor) -> Tensor:
@@ -260,11 +284,8 @@ def _output_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
                     "Network.output_shapes tells the shape after each layer"
                 )
             return shape
-        case Activation():
+        case Activation() | LearnedConstant():
             return shape
-        case LearnedConstant():
-            (features,) = shape
-            return (features + layer.size,)
         case Flatten():
             return (math.prod(shape),)
         case ChannelsFirst():

@@ -103,8 +103,7 @@ class ParameterGroup:
 
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient [S, m] of each seed's loss [S] (valid until the next call)."""
-        leaves = list(self.parameters.leaves.values())
-        return self._flattened(torch.autograd.grad(loss.sum(), leaves))
+        return joint_gradients([self], loss)[0]
 
     def step(self, loss: Tensor) -> None:
         """One optimiser step on each seed's loss [S], then the `after_step` functions."""
@@ -154,18 +153,23 @@ def clip_jointly(gradients: Sequence[Tensor], max_norm: float) -> None:
         gradient.mul_(scale)
 
 
+def joint_gradients(groups: Sequence[ParameterGroup], loss: Tensor) -> list[Tensor]:
+    """The gradient [S, m] of one loss [S] for each group (valid until the group's next one)."""
+    leaves = [list(group.parameters.leaves.values()) for group in groups]
+    gradients = iter(torch.autograd.grad(loss.sum(), [leaf for own in leaves for leaf in own]))
+    return [
+        group._flattened([next(gradients) for _ in own])
+        for group, own in zip(groups, leaves, strict=True)
+    ]
+
+
 def step_together(groups: Sequence[ParameterGroup], loss: Tensor) -> None:
     """One step of each group on the gradient of one loss [S], taken before any of them steps.
 
     The last group keeps the loss.
     """
-    leaves = [list(group.parameters.leaves.values()) for group in groups]
-    gradients = torch.autograd.grad(loss.sum(), [leaf for own in leaves for leaf in own])
-    start = 0
-    for group, own in zip(groups, leaves, strict=True):
-        kept = loss if group is groups[-1] else None
-        group.descend(group._flattened(gradients[start : start + len(own)]), kept)
-        start += len(own)
+    for group, gradient in zip(groups, joint_gradients(groups, loss), strict=True):
+        group.descend(gradient, loss if group is groups[-1] else None)
 
 
 def copy_parameters(target: FlatParameters, source: FlatParameters) -> None:

@@ -4,6 +4,7 @@ PyTorch's batched product keeps that promise (CPU, one thread) unless a stack of
 single row or column: such a product takes another kernel, so it is done twice and one result kept.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,26 @@ def affine(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(a, b)
-        ctx.bias_shape = None if bias is None else bias.shape
+        ctx.save_for_backward(a, b, bias)
         return _product(a, b, bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        a, b = ctx.saved_tensors
-        need_a, need_b, need_bias = ctx.needs_input_grad
-        return (
-            _like(a, gradient, b.mT) if need_a else None,
-            _like(b, a.mT, gradient) if need_b else None,
-            gradient.sum_to_size(ctx.bias_shape) if need_bias else None,
-        )
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, bias = ctx.saved_tensors
+        return affine_gradients(a, b, bias, gradient, ctx.needs_input_grad)
+
+
+def affine_gradients(
+    a: Tensor, b: Tensor, bias: Tensor | None, gradient: Tensor, needs: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of `affine` for a, b and bias, those that are needed, from that of its
+    result; a's and b's are laid out in memory as they are."""
+    need_a, need_b, need_bias = needs
+    return (
+        _like(a, gradient, b.mT) if need_a else None,
+        _like(b, a.mT, gradient) if need_b else None,
+        gradient.sum_to_size(bias.shape) if need_bias and bias is not None else None,
+    )
 
 
 def _like(layout: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -122,12 +122,13 @@ def gae(
     last step; `ended` is 1 where a step ended its episode, whose future then counts for nothing:
     where it was cut, the value of its last observation must already be in `reward`.
     """
+    following = np.concatenate((value[:, 1:], last_value[:, None]), axis=1)
+    goes_on = 1 - ended
+    error = reward + np.float32(discount) * goes_on * following - value
+    decay = np.float32(discount * gae_lambda) * goes_on
     advantage = np.empty_like(reward)
-    following, running = last_value, np.zeros_like(last_value)
+    running = np.zeros_like(last_value)
     for t in reversed(range(reward.shape[1])):
-        goes_on = 1 - ended[:, t]
-        error = reward[:, t] + np.float32(discount) * goes_on * following - value[:, t]
-        running = error + np.float32(discount * gae_lambda) * goes_on * running
+        running = error[:, t] + decay[:, t] * running
         advantage[:, t] = running
-        following = value[:, t]
     return advantage

@@ -25,11 +25,12 @@ class Losses:
             if group.loss is None or group.steps == self._seen.get(name):
                 continue
             self._seen[name] = group.steps
-            before = self._sums.get(name)
-            loss = group.loss.double()
-            # What was loaded lies on the CPU.
-            self._sums[name] = loss if before is None else before.to(loss.device) + loss
-            self._steps[name] = self._steps.get(name, 0) + 1
+            if name in self._sums:
+                # What was loaded lies on the CPU.
+                self._sums[name] = self._sums[name].to(group.loss.device).add_(group.loss)
+                self._steps[name] += 1
+            else:
+                self._sums[name], self._steps[name] = group.loss.double(), 1
 
     def take(self) -> dict[str, np.ndarray]:
         """`loss/<group>` `[S]` of the groups that have stepped; starts the means anew."""
