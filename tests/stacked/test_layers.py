@@ -59,6 +59,23 @@ def test_the_forward_pass_is_that_of_pytorch():
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
+TWO_LINEARS = Network(
+    "f",
+    "critic",
+    (Linear("a", 9, 8), Linear("b", 8, 32), Activation("tanh"), Activation("relu")),
+    (9,),
+)
+
+
+@pytest.mark.parametrize("network", [IMAGE, mlp(17, 6), mlp(17, 1, copies=2), TWO_LINEARS])
+@pytest.mark.parametrize("learning", [True, False])
+def test_values_are_the_same_with_and_without_a_trace(network, learning):
+    leaves = FlatParameters.initialise(network, [0, 1], "q").leaves
+    x = torch.randn(2 * network.copies, 16, *network.input_shape)
+    with torch.set_grad_enabled(learning):
+        assert torch.equal(network.forward(leaves, x), network.forward(leaves, x, {}))
+
+
 def test_the_trace_holds_every_layer_and_only_the_batch():
     parameters = FlatParameters.initialise(IMAGE, [5], "q")
     trace: dict[str, torch.Tensor] = {}
