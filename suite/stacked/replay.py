@@ -32,8 +32,8 @@ class Batch:
 class Replay:
     """The latest `capacity` transitions of each seed, drawn uniformly with replacement.
 
-    Boolean observations are stored as bits. Memory per transition: 2 observations (4 bytes a float,
-    1 bit a bool), the action, and 5 bytes.
+    It lies in the host's memory; batches are on `device`. Boolean observations are stored as bits.
+    Memory per transition: 2 observations (4 bytes a float, 1 bit a bool), the action, and 5 bytes.
     """
 
     def __init__(
@@ -53,22 +53,20 @@ class Replay:
         self.streams = SeedStreams(seeds, "replay")
         size = math.prod(observation_shape)
         stored = ((size + 7) // 8,) if self.packed else (size,)
-        kind = torch.uint8 if self.packed else torch.float32
-        shapes = {
+        kind = "uint8" if self.packed else "float32"
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {
             "observation": (stored, kind),
-            "action": (action_shape, getattr(torch, action_dtype)),
-            "reward": ((), torch.float32),
+            "action": (action_shape, action_dtype),
+            "reward": ((), "float32"),
             "next_observation": (stored, kind),
-            "terminal": ((), torch.bool),
+            "terminal": ((), "bool"),
         }
         self._fields = {
-            name: torch.zeros((len(seeds), capacity, *shape), dtype=dtype, device=device)
+            name: np.zeros((len(seeds), capacity, *shape), dtype)
             for name, (shape, dtype) in shapes.items()
         }
         self._starts = np.arange(len(seeds))[:, None] * capacity
         self._device = device
-        # numpy packs the first of eight bits as the highest.
-        self._shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)[:, None]
 
     def __len__(self) -> int:
         """Transitions that a seed holds."""
@@ -92,7 +90,7 @@ class Replay:
         }
         position = self.appended % self.capacity
         for name, value in values.items():
-            self._fields[name][:, position] = torch.as_tensor(value)
+            self._fields[name][:, position] = value
         self.appended += 1
 
     def sample(self, batch_size: int) -> Batch:
@@ -104,19 +102,19 @@ class Replay:
             raise ValueError("the replay is empty: append a transition before sampling")
         count = len(self._starts)
         drawn = self.streams.integers([len(self)] * count, batch_size)
-        rows = torch.as_tensor((drawn + self._starts).reshape(-1), device=self._device)
+        rows = (drawn + self._starts).reshape(-1)
         taken = {
-            name: field.flatten(0, 1)
-            .index_select(0, rows)
-            .view(count, batch_size, *field.shape[2:])
+            name: field.reshape(-1, *field.shape[2:])
+            .take(rows, axis=0)
+            .reshape(count, batch_size, *field.shape[2:])
             for name, field in self._fields.items()
         }
         return Batch(
             self._observations(taken["observation"]),
-            taken["action"],
-            taken["reward"],
+            self._tensor(taken["action"]),
+            self._tensor(taken["reward"]),
             self._observations(taken["next_observation"]),
-            taken["terminal"].float(),
+            self._tensor(taken["terminal"].astype(np.float32)),
         )
 
     def state(self) -> State:
@@ -132,18 +130,20 @@ class Replay:
         """Continue from what `state` returned."""
         self.appended = int(state["appended"][0])
         for name, field in self._fields.items():
-            field[:, : len(self)] = torch.as_tensor(state[name])
+            field[:, : len(self)] = state[name]
         self.streams.load_state(take_prefix("stream", state))
 
     def _stored(self, observation: np.ndarray) -> np.ndarray:
         rows = np.asarray(observation).reshape(len(self._starts), -1)
         return np.packbits(rows.astype(bool), axis=1) if self.packed else rows
 
-    def _observations(self, stored: Tensor) -> Tensor:
+    def _observations(self, stored: np.ndarray) -> Tensor:
         if not self.packed:
-            return stored.view(*stored.shape[:2], *self.observation_shape)
-        size = math.prod(self.observation_shape)
-        bits = (stored.mT[:, :, None] >> self._shifts) & 1
+            return self._tensor(stored.reshape(*stored.shape[:2], *self.observation_shape))
         # The batch stays innermost in memory, as convolutions want it.
-        rows = bits.flatten(1, 2)[:, :size].float()
-        return rows.view(stored.shape[0], *self.observation_shape, -1).movedim(-1, 1)
+        size = math.prod(self.observation_shape)
+        bits = self._tensor(np.unpackbits(stored.mT, axis=1, count=size))
+        return bits.float().view(len(stored), *self.observation_shape, -1).movedim(-1, 1)
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self._device)

@@ -24,7 +24,7 @@ def test_truncated_episodes_bootstrap_and_terminal_ones_do_not():
     assert not truncated.replay.state()["terminal"].any()
     # A random policy drops it within 20 steps: each end is a terminal one.
     assert ended._return_count.min() >= 3
-    assert ended.replay.state()["terminal"].sum(dim=1).tolist() == ended._return_count.tolist()
+    assert ended.replay.state()["terminal"].sum(axis=1).tolist() == ended._return_count.tolist()
 
 
 def test_games_and_networks_agree_on_the_order_of_axes():
