@@ -203,8 +203,9 @@ class PPO:
         std, mean = torch.std_mean(batch.advantage, dim=1, keepdim=True)
         advantage = (batch.advantage - mean) / (std + ADVANTAGE_EPSILON)
         ratio = (log_prob - batch.log_prob).exp()
-        clipped = ratio.clamp(1 - self.clip_range, 1 + self.clip_range)
-        surrogate = torch.minimum(advantage * ratio, advantage * clipped)
+        # A clipped ratio times A: at most (1 + epsilon) A where A > 0, (1 - epsilon) A elsewhere.
+        bound = advantage + self.clip_range * advantage.abs()
+        surrogate = torch.minimum(advantage * ratio, bound)
         return -surrogate.mean(dim=1) - self.settings.entropy_coefficient * entropy.mean(dim=1)
 
     def critic_loss(self, parameters: Mapping[str, Tensor], batch: RolloutBatch) -> Tensor:
