@@ -4,30 +4,27 @@ Tensors are [N, B, *features] and parameters [N, ...], where N = S * copies coun
 the stack, seed by seed.
 
 A network's bits must not depend on the size of the stack (CPU, one thread). The products of
-`suite.stacked.products` keep that promise for operands on the same memory alignment, which every
-network of a stack has here.
+`suite.stacked.products` keep that promise; PyTorch's kernels (norms, large convolutions) keep it
+for operands on the same memory alignment, which every network of a stack has here.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from suite.stacked.activations import ACTIVATIONS, ActivationKind
+from suite.stacked.activations import ActivationKind, activation
+from suite.stacked.convolution import convolution, is_large
 from suite.stacked.perceptron import DenseLayer, perceptron
 from suite.stacked.products import affine
 
 # Float32 numbers in 64 bytes, the alignment at which CPU kernels take the same path.
 ALIGNMENT = 16
-
-# Numbers in an image, beyond which PyTorch's convolution is taken in place of products of patches:
-# above every MinAtar game's (10 x 10 x 10).
-LARGE_IMAGE = 1000
 
 ParameterKind = Literal["weight", "bias", "gain", "offset", "constant"]
 
@@ -105,6 +102,7 @@ class LearnedConstant:
 
 
 Layer = Linear | Convolution | Norm | Activation | Flatten | ChannelsFirst | LearnedConstant
+Run = tuple[tuple[Linear | Convolution, ActivationKind | None], ...]
 
 
 @dataclass(frozen=True)
@@ -170,23 +168,45 @@ class Network:
 
     @cached_property
     def _batch_multiple(self) -> int:
-        """Batches of a multiple of this size fill whole 64-byte blocks between all layers."""
+        """Batches of a multiple of this size fill whole 64-byte blocks between all layers; 1 where
+        no layer needs that."""
+        inputs = (self.input_shape, *self.output_shapes())
+        if not any(
+            isinstance(layer, Norm) or (isinstance(layer, Convolution) and is_large(shape))
+            for layer, shape in zip(self.layers, inputs, strict=False)
+        ):
+            return 1
         sizes = [math.prod(shape) for shape in self.output_shapes()[:-1]]
         return max((2, *(ALIGNMENT // math.gcd(ALIGNMENT, size) for size in sizes)))
 
     @cached_property
-    def _runs(self) -> tuple[Layer | tuple[tuple[Linear, ActivationKind | None], ...], ...]:
-        """The layers, with Linears that follow each other as one, each with its activation."""
-        runs: list[Layer | tuple[tuple[Linear, ActivationKind | None], ...]] = []
-        for layer in self.layers:
+    def _runs(self) -> tuple[Layer | Run, ...]:
+        """The layers, those that `perceptron` takes at once as one: Linears that follow each other,
+        and a convolution of small images before them, each with its activation."""
+        runs: list[Layer | Run] = []
+        inputs = (self.input_shape, *self.output_shapes())
+        for index, layer in enumerate(self.layers):
             run = runs[-1] if runs and isinstance(runs[-1], tuple) else ()
-            if isinstance(layer, Linear):
-                runs[len(runs) - bool(run) :] = [(*run, (layer, None))]
-            elif isinstance(layer, Activation) and run and run[-1][1] is None:
-                runs[-1] = (*run[:-1], (run[-1][0], layer.kind))
-            else:
-                runs.append(layer)
+            match layer:
+                case LearnedConstant():
+                    pass
+                case Convolution() if self._begins_run(index) and not is_large(inputs[index]):
+                    runs.append(((layer, None),))
+                case Linear():
+                    runs[len(runs) - bool(run) :] = [(*run, (layer, None))]
+                case Activation(kind=kind) if run and run[-1][1] is None:
+                    runs[-1] = (*run[:-1], (run[-1][0], kind))
+                case Flatten() if run and isinstance(run[-1][0], Convolution):
+                    pass
+                case _:
+                    runs.append(layer)
         return tuple(runs)
+
+    def _begins_run(self, index: int) -> bool:
+        """Whether nothing is learned before that convolution and a Linear takes its outputs."""
+        before, after = self.layers[:index], self.layers[index + 1 :]
+        kinds = [type(layer) for layer in after if not isinstance(layer, Activation)]
+        return all(isinstance(x, ChannelsFirst) for x in before) and kinds[:2] == [Flatten, Linear]
 
     def forward(
         self,
@@ -200,22 +220,23 @@ class Network:
         as "<layer>_activation", where layer is the Linear or Convolution that feeds it.
         """
         batch = x.shape[1]
-        if batch % self._batch_multiple:
-            # Repeated rows keep all that lies between layers on the same alignment.
-            spare = x[:, :1].expand(-1, -batch % self._batch_multiple, *x.shape[2:])
-            x = torch.cat((x, spare), dim=1)
-        x = _aligned(x)
+        if self._batch_multiple > 1:
+            x = _padded(x, self._batch_multiple)
         feeding = ""
-        for layer in self.layers if trace is not None else self._runs:
+        # A run begins with images that need no gradient.
+        one_by_one = trace is not None or (x.requires_grad and len(self.input_shape) == 3)
+        for layer in self.layers if one_by_one else self._runs:
             match layer:
                 case tuple():
-                    x = perceptron(x, [_dense(parameters, *pair) for pair in layer])
+                    first = layer[0][0]
+                    stride = first.stride if isinstance(first, Convolution) else 1
+                    x = perceptron(x, [_dense(parameters, *pair) for pair in layer], stride)
                     continue
                 case Linear(name=name):
                     x = affine(x, parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
                     key = feeding = name
                 case Convolution(name=name):
-                    x = _convolution(
+                    x = convolution(
                         x,
                         parameters[f"{name}.weight"],
                         parameters.get(f"{name}.bias"),
@@ -228,7 +249,7 @@ class Network:
                     )
                     key = name
                 case Activation():
-                    x = ACTIVATIONS[layer.kind].value(x)
+                    x = activation(layer.kind, x)
                     key = f"{feeding}_activation"
                 case LearnedConstant():
                     continue
@@ -240,18 +261,24 @@ class Network:
                     continue
             if trace is not None:
                 trace[key] = x[:, :batch]
-        return x[:, :batch]
+        return x if x.shape[1] == batch else x[:, :batch]
 
 
 def _dense(
-    parameters: Mapping[str, Tensor], layer: Linear, activation: ActivationKind | None
+    parameters: Mapping[str, Tensor],
+    layer: Linear | Convolution,
+    activation: ActivationKind | None,
 ) -> DenseLayer:
     name = layer.name
     return parameters[f"{name}.weight"], parameters.get(f"{name}.bias"), activation
 
 
-def _aligned(x: Tensor) -> Tensor:
-    """The same inputs [N, B, ...], each network's on a 64-byte boundary."""
+def _padded(x: Tensor, multiple: int) -> Tensor:
+    """Inputs [N, B, ...] with rows repeated up to a multiple of that many, so that all that lies
+    between layers keeps one alignment; and each network's inputs on a 64-byte boundary."""
+    if x.shape[1] % multiple:
+        spare = x[:, :1].expand(-1, -x.shape[1] % multiple, *x.shape[2:])
+        x = torch.cat((x, spare), dim=1)
     size = math.prod(x.shape[1:])
     if size % ALIGNMENT == 0:
         return x
@@ -313,45 +340,6 @@ def _tensors(layer: Layer) -> list[tuple[str, ParameterKind, tuple[int, ...]]]:
     if not layer.bias:
         return [(layer.name, "weight", weight)]
     return [(layer.name, "weight", weight), (layer.name, "bias", (1, outputs))]
-
-
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """Kernels times patches: on MinAtar sizes faster than a grouped conv2d at every stack size.
-
-    The batch is innermost, so that a patch's element is one run of memory; for the replay's images
-    the first permutation copies nothing.
-    """
-    stack, batch, channels, height, width = x.shape
-    if channels * height * width > LARGE_IMAGE:
-        # Patches of large images outgrow the caches; one network after the other keeps its bits.
-        rows = zip(x, weight, strict=True)
-        y = torch.stack([F.conv2d(images, kernels, stride=stride) for images, kernels in rows])
-        return y if bias is None else y + bias.view(stack, 1, -1, 1, 1)
-    outputs, kernel = weight.shape[1], weight.shape[3]
-    elements = x.permute(0, 3, 4, 2, 1).reshape(-1, batch)
-    places = _patches(stack, channels, height, width, kernel, stride, x.device)
-    patches = elements.index_select(0, places.flatten()).view(stack, places.shape[1], -1)
-    y = affine(weight.flatten(2), patches, None if bias is None else bias.mT)
-    size = ((height - kernel) // stride + 1, (width - kernel) // stride + 1)
-    return y.view(stack, outputs, *size, batch).movedim(-1, 1)
-
-
-@lru_cache(maxsize=64)
-def _patches(
-    stack: int,
-    channels: int,
-    height: int,
-    width: int,
-    kernel: int,
-    stride: int,
-    device: torch.device,
-) -> Tensor:
-    """Places of the patches' elements in stacked images (height, width, channels), counted from
-    the first image: [stack, channels * kernel * kernel, positions]."""
-    image = torch.arange(stack * height * width * channels, device=device)
-    image = image.view(stack, height, width, channels)
-    patches = image.unfold(1, kernel, stride).unfold(2, kernel, stride)
-    return patches.permute(0, 3, 4, 5, 1, 2).reshape(stack, channels * kernel**2, -1)
 
 
 def _norm(x: Tensor, norm: Norm, gain: Tensor | None, offset: Tensor | None) -> Tensor:

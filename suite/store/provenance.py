@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import torch
+from threadpoolctl import threadpool_info
 
 from suite import extensions
 
@@ -37,6 +38,7 @@ def collect(device: str = "cpu", root: Path | None = None) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "torch_threads": torch.get_num_threads(),
+        "blas": _blas(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "flush_denormal": _flushes_denormals(),
         "device": _device(device),
@@ -81,6 +83,13 @@ def _cpu() -> str | None:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or None
+
+
+def _blas() -> list[str]:
+    """NumPy's and SciPy's products: library, version, kernels and threads."""
+    keys = ("internal_api", "version", "architecture", "num_threads")
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    return sorted(" ".join(str(x.get(key)) for key in keys) for x in libraries)
 
 
 def _flushes_denormals() -> bool:

@@ -1,8 +1,8 @@
 import pytest
-import torch
+
+from suite.training.process import configure
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    configure()

@@ -33,6 +33,37 @@ IMAGE = Network(
 )
 
 
+def game(stride: int, bias: bool, kind: str) -> Network:
+    """A convolution of small images, which is one operation with the layers after it."""
+    side = (10 - 3) // stride + 1
+    layers = (
+        ChannelsFirst(),
+        Convolution("conv1", 4, 16, 3, stride, bias),
+        Activation(kind),
+        Flatten(),
+        Linear("hidden1", 16 * side**2, 32),
+        Activation(kind),
+        Linear("output", 32, 6),
+    )
+    return Network("q", "q", layers, (10, 10, 4))
+
+
+ENCODER = Network(
+    "encoder",
+    "encoder",
+    (
+        ChannelsFirst(),
+        Convolution("conv1", 4, 8, 3),
+        Activation("relu"),
+        Convolution("conv2", 8, 8, 3),
+        Activation("relu"),
+        Flatten(),
+    ),
+    (10, 10, 4),
+)
+GAMES = [game(1, True, "relu"), game(2, False, "tanh")]
+
+
 def mlp(inputs: int, outputs: int, copies: int = 1) -> Network:
     layers = (Linear("hidden1", inputs, 256), Activation("relu"), Linear("output", 256, outputs))
     return Network("f", "critic", layers, (inputs,), copies)
@@ -67,13 +98,28 @@ TWO_LINEARS = Network(
 )
 
 
-@pytest.mark.parametrize("network", [IMAGE, mlp(17, 6), mlp(17, 1, copies=2), TWO_LINEARS])
+NETWORKS = [IMAGE, ENCODER, *GAMES, mlp(17, 6), mlp(17, 1, copies=2), TWO_LINEARS]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("learning", [True, False])
 def test_values_are_the_same_with_and_without_a_trace(network, learning):
     leaves = FlatParameters.initialise(network, [0, 1], "q").leaves
     x = torch.randn(2 * network.copies, 16, *network.input_shape)
     with torch.set_grad_enabled(learning):
         assert torch.equal(network.forward(leaves, x), network.forward(leaves, x, {}))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("learned_inputs", [True, False])
+def test_gradients_are_the_same_with_and_without_a_trace(network, learned_inputs):
+    leaves = FlatParameters.initialise(network, [0, 1], "q").leaves
+    x = torch.randn(2 * network.copies, 16, *network.input_shape, requires_grad=learned_inputs)
+    wanted = [*leaves.values(), *([x] if learned_inputs else [])]
+    at_once = torch.autograd.grad(network.forward(leaves, x).square().sum(), wanted)
+    one_by_one = torch.autograd.grad(network.forward(leaves, x, {}).square().sum(), wanted)
+    for one, other in zip(at_once, one_by_one, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * other.abs().max().item())
 
 
 def test_the_trace_holds_every_layer_and_only_the_batch():
@@ -90,26 +136,27 @@ def test_the_trace_holds_every_layer_and_only_the_batch():
 
 
 def outputs_and_gradients(network, seeds, batch):
-    """Values and gradients of `network` for inputs that depend on each seed alone."""
+    """Values and gradients of `network` for inputs that depend on each seed alone; the inputs have
+    a gradient too, but for those of `GAMES`."""
     parameters = FlatParameters.initialise(network, seeds, "group")
     copies = network.copies
     rows = [
         torch.rand(batch, *network.input_shape, generator=torch.Generator().manual_seed(seed))
         for seed in seeds
     ]
-    x = torch.stack(rows).repeat_interleave(copies, 0).requires_grad_()
+    x = torch.stack(rows).repeat_interleave(copies, 0).requires_grad_(network not in GAMES)
     y = network.forward(parameters.leaves, x)
     weight = torch.linspace(-1, 1, y[0].numel()).view(y[0].shape)
-    leaves = list(parameters.leaves.values())
-    gradients = torch.autograd.grad((torch.tanh(y) * weight).sum(), [*leaves, x])
+    wanted = [leaf for leaf in (*parameters.leaves.values(), x) if leaf.requires_grad]
+    gradients = torch.autograd.grad((torch.tanh(y) * weight).sum(), wanted)
     return [value.detach().unflatten(0, (len(seeds), copies)) for value in (y, *gradients)]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 10, 32, 100])
 @pytest.mark.parametrize(
     "network",
-    [IMAGE, mlp(17, 6), mlp(3, 1), mlp(1, 1), mlp(23, 1, copies=2)],
-    ids=["image", "actor", "one-action", "one-input", "twins"],
+    [IMAGE, *GAMES, mlp(17, 6), mlp(3, 1), mlp(1, 1), mlp(23, 1, copies=2)],
+    ids=["image", "game", "strides", "actor", "one-action", "one-input", "twins"],
 )
 def test_bits_do_not_depend_on_the_size_of_the_stack(network, batch):
     whole = outputs_and_gradients(network, list(range(6)), batch)
@@ -120,16 +167,18 @@ def test_bits_do_not_depend_on_the_size_of_the_stack(network, batch):
             assert torch.equal(expected[seeds], actual)
 
 
-def test_gradients_can_be_differentiated_again():
-    network = mlp(3, 1)
+@pytest.mark.parametrize(
+    ("network", "name"), [(mlp(3, 1), "hidden1.weight"), (GAMES[1], "conv1.weight")]
+)
+def test_gradients_can_be_differentiated_again(network, name):
     parameters = FlatParameters.initialise(network, [0, 1], "group")
     leaves = {name: leaf.detach().double() for name, leaf in parameters.leaves.items()}
-    x = torch.rand(2, 16, 3, dtype=torch.float64)
+    x = torch.rand(2, 4, *network.input_shape, dtype=torch.float64)
 
     def loss(weight):
-        return network.forward(leaves | {"hidden1.weight": weight}, x).square().sum()
+        return network.forward(leaves | {name: weight}, x).square().sum()
 
-    weight = leaves["hidden1.weight"].requires_grad_()
+    weight = leaves[name].requires_grad_()
     assert torch.autograd.gradgradcheck(loss, weight, fast_mode=True)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from suite.stacked.activations import ACTIVATIONS
+from suite.stacked.activations import activation
 from suite.stacked.perceptron import perceptron
 from suite.stacked.products import affine
 
@@ -40,7 +40,7 @@ def at_once(x, *tensors):
 def one_by_one(x, *tensors):
     for weight, bias, kind in layers(tensors):
         x = affine(x, weight, bias)
-        x = x if kind is None else ACTIVATIONS[kind].value(x)
+        x = x if kind is None else activation(kind, x)
     return x
 
 

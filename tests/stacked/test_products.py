@@ -83,3 +83,11 @@ def test_a_gradient_is_laid_out_as_its_operand():
     a, b, bias = operands([1, 2], 32, 1024, 128, transposed=True)
     (gradient,) = torch.autograd.grad(affine(a, b, bias).sum(), a)
     assert gradient.stride() == a.stride()
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_overflows_does_so_in_silence():
+    a, b, bias = operands([1, 2], 4, 4, 4)
+    y = affine(a * 1e30, b * 1e30, bias)
+    gradients = torch.autograd.grad(y.sum(), [a, b])
+    assert not torch.isfinite(y).any() and not torch.isfinite(gradients[0]).all()

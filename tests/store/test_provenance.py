@@ -16,6 +16,7 @@ def test_provenance_names_what_decides_bits():
     json.dumps(provenance, allow_nan=False)
     assert provenance["libraries"]["torch"].startswith("2.")
     assert provenance["torch_threads"] == torch.get_num_threads()
+    assert all("openblas" in library for library in provenance["blas"]) and provenance["blas"]
     assert provenance["device"] == "cpu"
     assert all(provenance["libraries"].values())
     assert provenance["cpu"] and provenance["cores"] >= 1
