@@ -38,10 +38,9 @@ def value_and_gradients(inputs, product):
     return [y.detach(), *torch.autograd.grad(torch.sin(y).sum(), inputs)]
 
 
-@pytest.fixture(params=["as-here", "without-onednn"])
+@pytest.fixture(params=["numpy", "onednn"])
 def kernels(request, monkeypatch):
-    if request.param == "without-onednn":
-        monkeypatch.setattr(products, "_ONEDNN", False)
+    monkeypatch.setattr(products, "_ONEDNN", request.param == "onednn")
 
 
 @pytest.mark.parametrize("size", SIZES)
