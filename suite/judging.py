@@ -3,7 +3,6 @@
 `suite verify` and the report take all; `pytest` asks for one claim or cell at a time.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,11 +15,11 @@ from suite.engine.run import run_cells
 from suite.specs.claims import ClaimSpec
 from suite.specs.loading import Project, load_project
 from suite.specs.models import SCALES, Cell, Scale
+from suite.stats import sequential
 from suite.stats.collecting import collect_runs
 from suite.stats.correction import corrected
 from suite.stats.runs import Run
-from suite.stats.sequential import Looks
-from suite.stats.verdicts import Expectations, Verdict, expectations, judge
+from suite.stats.verdicts import Verdict, expectations, judge
 from suite.store.store import Store
 
 # Seeds at most, as a multiple of the planned ones, when they are added until a claim is settled.
@@ -46,38 +45,19 @@ def judge_all(project: Project, runs: Sequence[Run]) -> list[Verdict]:
     return [
         verdict
         for study in project.studies.values()
-        for verdict in corrected([_judged(claim, runs, expected) for claim in study.claims])
+        for verdict in corrected([judge(claim, runs, expected) for claim in study.claims])
     ]
-
-
-def _judged(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations) -> Verdict:
-    """The verdict on a claim; with more seeds than planned, as at that look of the default looks.
-
-    Seeds come to be beyond the planned ones because a claim was not settled with these.
-    """
-    verdict = judge(claim, runs, expected)
-    plans = [expected.get((cell.cell, verdict.scale)) for cell in verdict.evidence if verdict.scale]
-    planned = min((len(plan.seeds) for plan in plans if plan), default=0)
-    present = min((len(cell.seeds) for cell in verdict.evidence), default=0)
-    if not 0 < planned < present:
-        return verdict
-    look = math.ceil(present / planned) - 1
-    return judge(claim, runs, expected, _looks(planned, None, look).confidence(look))
-
-
-def _looks(planned: int, cap: int | None, least: int = 0) -> Looks:
-    """At each multiple of the planned seeds up to the cap; at `least` + 1 of them without one."""
-    last = max(planned, cap or planned * max(CAP, least + 1))
-    return Looks((*range(planned, last, planned), last))
 
 
 class Judging:
     """A project's claims and cells, at one scale or at the largest that has what is needed.
 
-    `seeds` replaces the number of seeds that the studies plan. With `train`, runs that are missing
-    at the scale (`smoke` if none is given) are trained first, each once, in this process. With
-    `until_conclusive`, a claim's cells get more seeds, the planned number again and again up to
-    `seed_cap` (4 times the planned number if it is None), for as long as it stays inconclusive.
+    `seeds` are the seeds of each cell that are trained and counted, in place of the planned ones;
+    verdicts still wait for the looks that follow from the plan (`suite.stats.sequential`). With
+    `train`, runs that are missing at the scale (`smoke` if none is given) are trained first, each
+    once, in this process. With `until_conclusive`, a claim's cells get the seeds of the next look,
+    up to `seed_cap` (4 times the planned number if it is None), for as long as it stays
+    inconclusive.
 
     Raises SpecError and ExtensionError for a project that cannot be loaded.
     """
@@ -91,7 +71,9 @@ class Judging:
         until_conclusive: bool = False,
         seed_cap: int | None = None,
     ) -> None:
-        self.project = _with_seeds(load_project(root), seeds)
+        planned = load_project(root)
+        self.project = _with_seeds(planned, seeds)
+        self._expected = expectations(planned)
         self.scale: Scale | None = "smoke" if train and scale is None else scale
         self.seeds = seeds
         self.train = train
@@ -107,21 +89,21 @@ class Judging:
         cells = self._planned(claim)
         if self.train:
             self._train(list(cells.values()))
+        verdict = judge(claim, self._collected(), self._expected)
         if not (self.until_conclusive and set(claim.cells()) <= set(cells)):
-            return _judged(claim, self._collected(), expectations(self.project))
-        planned = min(len(cell.runs) for cell in cells.values())
-        looks = _looks(planned, self.seed_cap)
-        for look, count in enumerate(looks.seeds):
-            wanted = {name: max(count, len(cell.runs)) for name, cell in cells.items()}
-            self._train([cells[name].with_seeds(wanted[name]) for name in cells])
-            runs = [
-                run
-                for run in self._collected()
-                if run.cell not in wanted or run.seed < wanted[run.cell]
-            ]
-            verdict = judge(claim, runs, expectations(self.project), looks.confidence(look))
-            if not _more_seeds_may_settle(claim, verdict, count):
+            return verdict
+        planned = {
+            name: len(self._expected[name, cell.scale].seeds) for name, cell in cells.items()
+        }
+        cap = self.seed_cap or CAP * min(planned.values())
+        look = 0
+        while _more_seeds_may_settle(claim, verdict, sequential.seeds(min(planned.values()), look)):
+            wanted = {name: sequential.seeds(seeds, look) for name, seeds in planned.items()}
+            if min(wanted.values()) > cap:
                 break
+            self._train([cells[name].with_seeds(wanted[name]) for name in cells])
+            verdict = judge(claim, self._collected(), self._expected)
+            look += 1
         return verdict
 
     def cell(self, name: str) -> CellState:
@@ -187,7 +169,7 @@ class Judging:
         """Failed, corrupt, or diverged where every claim on the cell takes that for a fault."""
         if run.state == "diverged" and not run.stale:
             claims = [claim for study in self.project.studies.values() for claim in study.claims]
-            return not any(c.diverged_as is not None and run.cell in c.cells() for c in claims)
+            return not any(c.counts_diverged() and run.cell in c.cells() for c in claims)
         return run.state in ("failed", "corrupt") and not run.stale
 
 
@@ -217,7 +199,7 @@ def _more_seeds_may_settle(claim: ClaimSpec, verdict: Verdict, seeds: int) -> bo
     if verdict.state != "inconclusive" or BEYOND_SEEDS & {flag.kind for flag in verdict.flags}:
         return False
     # Without a comparison something other than seeds is missing, once there are enough of them.
-    return verdict.observed is not None or seeds < claim.minimum_seeds
+    return verdict.seen is not None or seeds < claim.minimum_seeds
 
 
 @contextmanager

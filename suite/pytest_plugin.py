@@ -192,11 +192,13 @@ class Claim(_Judged):
 
 
 def _contradiction(claim: ClaimSpec, verdict: Verdict) -> str:
+    from suite.stats.wording import contradicted_if
+
     lines = [
         f"contradicted at {verdict.scale}: {verdict.reason}",
         f"claim: {claim.says} ({claim.source})",
         f"reported: {claim.reported}",
-        f"falsified if: {claim.falsified_if}",
+        f"contradicted if: {contradicted_if(claim)}",
         f"statistic: {verdict.statistic}",
     ]
     for cell in verdict.evidence:

@@ -71,16 +71,17 @@ class Strip:
         bounds = [b for b in (comparison.above, comparison.below) if b is not None]
         value, low, high = (null.value, null.low, null.high) if null else (None, None, None)
         nulls = [n for n in (value, low, high) if n is not None]
-        shown = [comparison.low, comparison.high, *bounds, *nulls]
+        seen = [comparison.low, comparison.observed, comparison.high]
+        shown = [*(end for end in seen if end is not None), *bounds, *nulls]
         start, width = min(shown), max(shown) - min(shown) or 1.0
 
         def at(value: float) -> float:
             return round(6 + 88 * (value - start) / width, 2)
 
         return cls(
-            low=at(comparison.low),
-            high=at(comparison.high),
-            observed=at(comparison.observed),
+            low=0.0 if comparison.low is None else at(comparison.low),
+            high=100.0 if comparison.high is None else at(comparison.high),
+            observed=100.0 if comparison.observed is None else at(comparison.observed),
             bounds=tuple(at(bound) for bound in bounds),
             null=None if value is None else at(value),
             null_range=None if low is None or high is None else (at(low), at(high)),

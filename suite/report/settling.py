@@ -42,7 +42,7 @@ def settling(judged: Judged, project: Project, runs: Sequence[Run]) -> Settling 
     if broken:
         return Settling(f"More seeds would not settle it: {broken[0]}.")
     diverged = [flag.says for flag in verdict.flags if flag.kind == "diverged"]
-    if diverged and claim.diverged_as is None:
+    if diverged and not claim.counts_diverged():
         return Settling(f"More seeds would not settle it: {diverged[0]}.")
     others = [other.id for study in project.studies.values() for other in study.claims]
     return _more_seeds(judged, cells, _selection(claim.id, others))

@@ -1,7 +1,7 @@
 """What a paper says, as data: cells, a figure, a direction or bound, a null, and what it needs.
 
 The kinds of claim are told apart by `kind`; the rule that judges each kind is in
-`suite.stats.verdicts`. A claim names cells by id (`task--agent--plugins`).
+`suite.stats.rules`. A claim names cells by id (`task--agent--plugins`).
 """
 
 from typing import Annotated, ClassVar, Literal, Self
@@ -22,12 +22,13 @@ SeriesName = Annotated[
 class SeriesFigure(Spec):
     """A number taken from a series of a run: its first, last, largest or mean value, or growth.
 
-    `growth` is last over first, `largest_growth` is largest over first. With `series` ending in
-    `*` the mean over all series with that beginning is taken.
+    `growth` is last over first, `largest_growth` is largest over first, `rise` is the mean of the
+    last quarter of its points less that of the first. With `series` ending in `*` the mean over all
+    series with that beginning is taken.
     """
 
     series: SeriesName
-    take: Literal["first", "last", "max", "mean", "growth", "largest_growth"]
+    take: Literal["first", "last", "max", "mean", "growth", "largest_growth", "rise"]
 
 
 class SecondsShare(Spec):
@@ -217,6 +218,7 @@ class Precondition(Spec):
 
 
 _FREE_NULLS = (LiteralNull, RandomWalk, RandomSubspace)
+KindOfClaim = Literal["paper", "extension", "ours"]
 
 
 class Claim(Spec):
@@ -229,17 +231,17 @@ class Claim(Spec):
     source: str = Field(min_length=1, description="where the paper says it")
     says: str = Field(min_length=1, description="the claim in our words")
     reported: str = Field(min_length=1, description="what the paper prints, or that it does not")
-    falsified_if: str = Field(min_length=1, description="what would speak against the claim")
+    kind_of_claim: KindOfClaim = Field(
+        description="whose it is: the paper's own statement at its kind of task, an extension (the "
+        "same statement on another task or agent), or ours (a control, a null, a consequence)"
+    )
     settled_at: Scale = Field(description="smallest scale whose runs can settle the claim")
-    needs: str = Field(default="", description="what a smaller scale lacks, in words")
+    settled_because: str = Field(
+        min_length=1, description="why that scale can, and what a smaller one lacks"
+    )
     minimum_seeds: int = Field(default=3, ge=2, description="per cell")
     preconditions: tuple[Precondition, ...] = ()
     null: Null | None = None
-    diverged_as: float | None = Field(
-        default=None,
-        description="the figure of a diverged seed, and the largest value that counts; "
-        "None: a diverged seed leaves the claim unsettled",
-    )
 
     @model_validator(mode="after")
     def _null_fits(self) -> Self:
@@ -253,6 +255,10 @@ class Claim(Spec):
         """Ids of all cells that the claim needs, without repeats, in order of appearance."""
         named = [*self.compared(), *(c for p in self.preconditions for c in p.where)]
         return tuple(dict.fromkeys(named))
+
+    def counts_diverged(self) -> bool:
+        """Whether a diverged seed has a place in the comparison; else it leaves the claim open."""
+        return False
 
     def named(self) -> tuple[str, ...]:
         """Ids of all cells that the claim or its null names, without repeats."""
@@ -367,13 +373,21 @@ class OrderingClaim(Claim):
 
 
 class ThresholdClaim(Claim):
-    """A figure lies above (or below) a bound in every named cell."""
+    """The figure of a typical seed lies above (or below) a bound in every named cell."""
 
     kind: Literal["threshold"]
     figure: Figure
     measured: CellIds
     direction: Literal["above", "below"]
     bound: float
+    diverged: Literal["largest", "smallest"] | None = Field(
+        default=None,
+        description="a diverged seed counts as larger, or smaller, than every value; None: it "
+        "leaves the claim open",
+    )
+
+    def counts_diverged(self) -> bool:
+        return self.diverged is not None
 
     def compared(self) -> tuple[str, ...]:
         return self.measured
@@ -388,14 +402,16 @@ class GapMargin(Spec):
 
 
 class EquivalenceClaim(Claim):
-    """Treatment and control differ by less than a margin, in every pair."""
+    """A typical seed differs by less than a margin between treatment and control, in every pair.
+
+    Seeds with the same number are compared with each other.
+    """
 
     nulls = (EquivalenceMargin,)
     kind: Literal["equivalence"]
     figure: Figure
     treatment: CellIds
     control: CellIds
-    paired: bool
     margin: Annotated[float, Field(gt=0.0)] | GapMargin
 
     @model_validator(mode="after")
@@ -435,8 +451,6 @@ class CorrelationClaim(Claim):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.diverged_as is not None:
-            raise ValueError("diverged_as has no meaning for a correlation")
         if isinstance(self.null, TimeShuffled | PlainTime) and isinstance(self.pair, FigurePair):
             raise ValueError(f"null {self.null.name!r} needs a pair of series")
         return self

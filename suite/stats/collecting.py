@@ -1,6 +1,7 @@
 """All runs that verdicts may count: those in the store and those in committed evidence."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from suite.specs.loading import Project
@@ -16,7 +17,9 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
     """Every run that is planned at any scale or follows the planned seeds in the store, in its
     present state, and all committed evidence.
 
-    A run that is in the store and in the evidence is taken from the store. Evidence whose key the
+    A run that is in the store and in the evidence is taken from the store. What describes a task
+    and decides nothing about training (`random_return`, `paper_environment`, `note`) is that of
+    the present spec, not what the run's own had. Evidence whose key the
     present specs would not give (a setting or a behaviour version changed) is stale; an evidence
     file that cannot be used is a `corrupt` run whose message names the file. A seed that trained
     together with one in the evidence and is nowhere itself is `queued`, planned or not. Raises
@@ -37,6 +40,7 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
     for file in damaged:
         if file.key not in runs or runs[file.key].state not in ("done", "diverged"):
             runs[file.key] = _corrupt(file)
+    runs = {key: _described(run, cells) for key, run in runs.items()}
     for run in list(runs.values()):
         for spec in _companions(run, cells):
             runs.setdefault(spec.key(), _queued(run.cell, run.scale, spec))
@@ -63,6 +67,14 @@ def _stored(store: Store, cell: Cell, spec: RunSpec) -> Run:
         message = f"run {key}: {message}; train it again"
     document = spec.model_dump(mode="json")
     return Run(key, cell.id, cell.scale, spec.seed, found.state, message, document)
+
+
+def _described(run: Run, cells: Cells) -> Run:
+    """With the present spec, which for a run that is not stale differs in descriptions only."""
+    cell = cells.get((run.cell, run.scale))
+    if cell is None or run.stale or not run.spec:
+        return run
+    return replace(run, spec=cell.run(run.seed).model_dump(mode="json"))
 
 
 def _queued(cell: str, scale: Scale, spec: RunSpec) -> Run:

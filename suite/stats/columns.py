@@ -10,6 +10,7 @@ from suite.specs.claims import (
     ClaimSpec,
     CorrelationClaim,
     CostClaim,
+    EquivalenceClaim,
     Figure,
     SeriesPair,
     ThresholdClaim,
@@ -64,7 +65,9 @@ def read(claim: ClaimSpec, runs: RunsByCell) -> dict[str, Column]:
 
 def is_paired(claim: ClaimSpec) -> bool:
     """Whether seeds with the same number are compared with each other."""
-    return not isinstance(claim, ThresholdClaim | CorrelationClaim | CostClaim) and claim.paired
+    if isinstance(claim, ThresholdClaim | CorrelationClaim | CostClaim):
+        return False
+    return isinstance(claim, EquivalenceClaim) or claim.paired
 
 
 def companions(claim: ClaimSpec, cell: str) -> list[str]:
@@ -76,8 +79,8 @@ def companions(claim: ClaimSpec, cell: str) -> list[str]:
 def values_of(claim: ClaimSpec, runs: Sequence[Run], figure: Figure | None = None) -> np.ndarray:
     """[S] a figure (by default what the claim reads) of runs of one cell, in the order given.
 
-    [S, 2] for a correlation of two figures. With `diverged_as`, a diverged seed counts as that
-    value and no seed counts as more.
+    [S, 2] for a correlation of two figures. A diverged seed that has a place in the comparison is
+    infinite.
     """
     if figure is None:
         if isinstance(claim, CostClaim):
@@ -85,13 +88,12 @@ def values_of(claim: ClaimSpec, runs: Sequence[Run], figure: Figure | None = Non
         if isinstance(claim, CorrelationClaim):
             return _correlated(claim, runs)
         figure = claim.figure
-    if claim.diverged_as is None:
+    if not isinstance(claim, ThresholdClaim) or claim.diverged is None:
         return figure_values(runs, figure)
-    values = np.full(len(runs), claim.diverged_as)
+    values = np.full(len(runs), np.inf if claim.diverged == "largest" else -np.inf)
     finished = [i for i, run in enumerate(runs) if run.state == "done"]
     if finished:
-        seen = figure_values([runs[i] for i in finished], figure)
-        values[finished] = seen.clip(max=claim.diverged_as)
+        values[finished] = figure_values([runs[i] for i in finished], figure)
     return values
 
 

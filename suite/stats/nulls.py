@@ -218,9 +218,10 @@ def _selected(
     claim: DifferenceClaim | RatioClaim, runs: RunsByCell, n: int, *, known_spread: bool
 ) -> Array:
     columns = read(claim, runs)
-    whole = claim.figure == "score" and claim.diverged_as is None
     curves = [
-        return_curves(runs[cell])[0] if whole else values_of(claim, runs[cell])[:, np.newaxis]
+        return_curves(runs[cell])[0]
+        if claim.figure == "score"
+        else values_of(claim, runs[cell])[:, np.newaxis]
         for cell in claim.control
     ]
 
@@ -334,31 +335,31 @@ def _walk_spectrum(snapshots: int, offset: float, drift: float) -> PathSpectrum:
 
 
 def _shuffled(claim: ClaimSpec, runs: RunsByCell) -> Array:
-    """[cells * draws] mean over seeds of the coefficient with the second series shuffled."""
+    """[cells * draws] median over seeds of the coefficient with the second series shuffled."""
     assert isinstance(claim, CorrelationClaim) and isinstance(claim.pair, SeriesPair)
     rng = np.random.default_rng(0)
-    means = []
+    medians = []
     for cell in claim.measured:
         found = []
         for run in _some(runs, cell):
             first, second = pair_of_series(run, claim.pair)
             shuffled = rng.permuted(np.tile(second, (DRAWS, 1)), axis=1)
             found.append(coefficient(claim.method, first[np.newaxis], shuffled))
-        means.append(np.mean(found, axis=0))
-    return np.concatenate(means)
+        medians.append(np.median(found, axis=0))
+    return np.concatenate(medians)
 
 
 def _with_time(claim: ClaimSpec, runs: RunsByCell) -> float:
     assert isinstance(claim, CorrelationClaim) and isinstance(claim.pair, SeriesPair)
-    means = []
+    medians = []
     for cell in claim.measured:
         found = []
         for run in _some(runs, cell):
             second = pair_of_series(run, claim.pair)[1]
             time = np.arange(len(second), dtype=np.float64)
             found.append(float(coefficient(claim.method, second, time)))
-        means.append(float(np.mean(found)))
-    return max(means) if claim.direction == "above" else min(means)
+        medians.append(float(np.median(found)))
+    return max(medians) if claim.direction == "above" else min(medians)
 
 
 def _margin(name: str, claim: ClaimSpec, runs: RunsByCell) -> ResolvedNull:
@@ -366,8 +367,8 @@ def _margin(name: str, claim: ClaimSpec, runs: RunsByCell) -> ResolvedNull:
     if not isinstance(claim.margin, GapMargin):
         return ResolvedNull(name=name, value=claim.margin, source="the claim's margin")
     columns = read(claim, runs)
-    upper, lower = (columns[c].values.mean() for c in (claim.margin.upper, claim.margin.lower))
-    margin = claim.margin.fraction * float(upper - lower)
+    upper, lower = (columns[c].values for c in (claim.margin.upper, claim.margin.lower))
+    margin = claim.margin.fraction * float(np.median(upper - lower))
     # The claim's statistic is the difference less the margin.
     source = f"{claim.margin.fraction:g} of the gap in the same runs, {margin:.4g}, is taken off"
     return ResolvedNull(name=name, value=0.0, source=source)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from suite.specs.claims import ClaimSpec, CorrelationClaim, CostClaim, FigurePair
+from suite.stats import sequential
 from suite.stats.columns import Column, Columns, UnsettledError, is_paired
 from suite.stats.intervals import NoIntervalError, Precision
 from suite.stats.rules import Bounds, compare, decide
@@ -46,30 +47,23 @@ def seeds_to_settle(
     claim: ClaimSpec,
     columns: Columns,
     *,
-    confidence: float,
+    planned: int,
+    look: int,
     beaten: Callable[[Sequence[Bounds]], bool] = lambda _: True,
 ) -> int | None:
-    """Least seeds per cell, more than there are, that decide the claim with a power of 80 %.
+    """Seeds per cell at the first look after `look` that decides the claim with a power of 80 %.
 
     None where a thousand would not, and for costs, which are read once a clock.
     """
     if isinstance(claim, CostClaim):
         return None
-
-    def settles(seeds: int) -> bool:
-        return power(claim, columns, seeds, confidence=confidence, beaten=beaten) >= POWER
-
-    present = min(len(column.seeds) for column in columns.values())
-    if present >= MANY_SEEDS or not settles(MANY_SEEDS):
-        return None
-    # Doubling from what there is keeps most draws small.
-    few, enough = present, min(2 * present, MANY_SEEDS)
-    while enough < MANY_SEEDS and not settles(enough):
-        few, enough = enough, min(2 * enough, MANY_SEEDS)
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        few, enough = (few, middle) if settles(middle) else (middle, enough)
-    return enough
+    coming = look + 1
+    while (seeds := sequential.seeds(planned, coming)) <= MANY_SEEDS:
+        confidence = sequential.confidence(coming)
+        if power(claim, columns, seeds, confidence=confidence, beaten=beaten) >= POWER:
+            return seeds
+        coming += 1
+    return None
 
 
 def _draw(
@@ -83,8 +77,10 @@ def _draw(
         if stratum not in picks:
             picks[stratum] = rng.integers(0, count, size=seeds)
         values = column.values
-        # Widening would change the correlation of two figures no more than its own error does.
-        if not (isinstance(claim, CorrelationClaim) and isinstance(claim.pair, FigurePair)):
+        # Widening would change the correlation of two figures no more than its own error does, and
+        # diverged seeds, which are infinite, have no spread to widen.
+        of_figures = isinstance(claim, CorrelationClaim) and isinstance(claim.pair, FigurePair)
+        if not of_figures and np.isfinite(values).all():
             mean = values.mean(axis=0)
             values = mean + (values - mean) * np.sqrt(count / (count - 1))
         taken = values[picks[stratum]]

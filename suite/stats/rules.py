@@ -1,13 +1,15 @@
 """How each kind of claim is held against runs: its intervals and the bounds they must clear.
 
-The rule of each kind is written here, once; `suite.stats.verdicts` turns the outcome into a
-verdict. A comparison supports when its interval lies wholly on the claimed side of its bounds, and
-contradicts when the interval lies wholly beyond the falsifier.
+The rule of each kind is written here, once; `suite.stats.wording` says it in words and
+`suite.stats.verdicts` turns the outcome into a verdict. A comparison supports when its interval
+lies wholly on the claimed side of its bounds. It contradicts when the interval lies wholly beyond
+the falsifier; of k comparisons each does so with an interval of a k-th of the error rate, so that
+all together contradict no more often than one (Bonferroni).
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, assert_never
 
@@ -15,18 +17,14 @@ import numpy as np
 from scipy import optimize
 
 from suite.specs.claims import (
-    Claim,
     ClaimSpec,
     CorrelationClaim,
     CostClaim,
     DifferenceClaim,
     EquivalenceClaim,
-    Figure,
     GapMargin,
     OrderingClaim,
     RatioClaim,
-    SecondsShare,
-    SeriesFigure,
     SeriesPair,
     ThresholdClaim,
 )
@@ -37,21 +35,24 @@ from suite.stats.intervals import (
     NoIntervalError,
     Precision,
     Sample,
-    contrast,
     correlation,
     iqm_difference,
-    mean_coefficient,
     mean_difference,
     mean_ratio,
+    typical,
 )
+from suite.stats.wording import less
 
-# Of two readings Student's t has one degree of freedom: an interval 13 standard errors wide.
-FEW_CLOCKS = 2
+Decision = Literal["supported", "contradicted", "inconclusive"]
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """An interval, where it must lie to support, and where it contradicts; infinite is open."""
+    """An interval, where it must lie to support, and where it contradicts; infinite is open.
+
+    `against` is the interval that contradicts, None for the same. A `condition` is what must be
+    clear before the claim means anything: it has to support, and contradicts nothing.
+    """
 
     label: str
     interval: Interval
@@ -59,54 +60,70 @@ class Bounds:
     below: float = math.inf
     contradicted_below: float = -math.inf
     contradicted_above: float = math.inf
+    against: Interval | None = None
+    condition: bool = False
+
+    @property
+    def assumed(self) -> bool:
+        """Whether the range is not seen but assumed: it decides nothing."""
+        return self.interval.at is None
 
     @property
     def supports(self) -> bool:
-        return self.interval.low > self.above and self.interval.high < self.below
+        seen = self.interval
+        return not self.assumed and seen.low > self.above and seen.high < self.below
 
     @property
     def contradicts(self) -> bool:
-        seen = self.interval
-        return seen.high < self.contradicted_below or seen.low > self.contradicted_above
+        seen = self.against or self.interval
+        beyond = seen.high < self.contradicted_below or seen.low > self.contradicted_above
+        return beyond and not self.assumed and not self.condition
 
     def slack(self) -> float:
         """Distance of the interval from its bound in half widths; negative when it crosses."""
         seen = self.interval
+        if seen.open:
+            return -math.inf
         half = max((seen.high - seen.low) / 2, 1e-300)
         return min(seen.low - self.above, self.below - seen.high) / half
 
     def p_value(self) -> float | None:
-        """The least error rate of the two-sided interval at which it supports, not below 1e-12; 1
-        where none does. None for a reading that is no sample."""
+        """The least error rate of the two-sided interval at which it supports; 1 where none does.
+        None for a range that is assumed."""
         ends = self.interval.at
         if ends is None:
             return None
 
         def room(logarithm: float) -> float:
             low, high = ends(1 - 10**logarithm)
-            return min(low - self.above, self.below - high)
+            return 1.0 if low > self.above and high < self.below else -1.0
 
+        # The number of seeds opens every interval long before the smaller end.
         least, most = -12.0, 0.0
-        if room(most) <= 0:
+        if room(most) < 0:
             return 1.0
         if room(least) > 0:
             return 10**least
-        return float(10 ** optimize.brentq(room, least, most, xtol=1e-7))
+        return float(10 ** optimize.bisect(room, least, most, xtol=1e-7))
 
 
-def decide(
-    bounds: Sequence[Bounds], *, beaten: bool = True
-) -> Literal["supported", "contradicted", "inconclusive"]:
-    """Contradicted when one comparison contradicts; supported when all support and a null that
-    must be beaten is `beaten`."""
+def decide(bounds: Sequence[Bounds], *, beaten: bool = True) -> Decision:
+    """Inconclusive when a condition is not clear; else contradicted when one comparison
+    contradicts; supported when all support and a null that must be beaten is `beaten`."""
+    if not all(bound.supports for bound in bounds if bound.condition):
+        return "inconclusive"
     if any(bound.contradicts for bound in bounds):
         return "contradicted"
     return "supported" if beaten and all(bound.supports for bound in bounds) else "inconclusive"
 
 
 def deciding(bounds: Sequence[Bounds]) -> Bounds:
-    """The first comparison that contradicts, else the one nearest to its bound."""
-    return next((b for b in bounds if b.contradicts), min(bounds, key=Bounds.slack))
+    """A condition that is not clear, else the first comparison that contradicts, else the one
+    nearest to its bound."""
+    unclear = next((b for b in bounds if b.condition and not b.supports), None)
+    against = next((b for b in bounds if b.contradicts), None)
+    rest = [b for b in bounds if not b.condition]
+    return unclear or against or min(rest, key=Bounds.slack)
 
 
 def compare(claim: ClaimSpec, columns: Columns, precision: Precision = USUAL) -> list[Bounds]:
@@ -114,6 +131,18 @@ def compare(claim: ClaimSpec, columns: Columns, precision: Precision = USUAL) ->
 
     Raises UnsettledError or NoIntervalError when there is no comparison.
     """
+    bounds = _compared(claim, columns, precision)
+    count = sum(not bound.condition for bound in bounds)
+    confidence = 1 - (1 - precision.confidence) / count
+    return [
+        bound
+        if bound.assumed or bound.condition or count == 1
+        else replace(bound, against=bound.interval.with_confidence(confidence))
+        for bound in bounds
+    ]
+
+
+def _compared(claim: ClaimSpec, columns: Columns, precision: Precision) -> list[Bounds]:
     match claim:
         case DifferenceClaim():
             return [_difference(claim, columns, precision)]
@@ -175,18 +204,18 @@ def _ordering(claim: OrderingClaim, columns: Columns, precision: Precision) -> l
         pair = (first, second) if claim.direction == "decreasing" else (second, first)
         upper, lower = _sides(columns, pair[:1], pair[1:])
         interval = mean_difference(upper, lower, paired=claim.paired, precision=precision)
-        label = _less(claim, *pair)
+        label = less(claim, *pair)
         bounds.append(_one_sided(label, interval, True, claim.margin, 0.0))
     return bounds
 
 
 def _threshold(claim: ThresholdClaim, columns: Columns, precision: Precision) -> list[Bounds]:
-    """Supported when the mean of every measured cell lies beyond the bound, contradicted when one
-    lies beyond it on the other side."""
+    """Supported when the typical seed (the median) of every measured cell lies beyond the bound,
+    contradicted when that of one lies beyond it on the other side."""
     return [
         _one_sided(
             cell,
-            contrast([columns[cell].values], [1.0], precision=precision),
+            typical(columns[cell].values, precision=precision),
             claim.direction == "above",
             claim.bound,
             claim.bound,
@@ -196,60 +225,43 @@ def _threshold(claim: ThresholdClaim, columns: Columns, precision: Precision) ->
 
 
 def _equivalence(claim: EquivalenceClaim, columns: Columns, precision: Precision) -> list[Bounds]:
-    """Two one-sided comparisons a pair: supported when every interval lies inside the margins,
-    contradicted when one lies wholly outside."""
+    """Two one-sided comparisons a pair of cells, of the median difference of a seed: supported when
+    every interval lies inside the margins, contradicted when one lies wholly outside.
+
+    A margin that is a part of a gap is taken seed by seed: the difference, either way, less the
+    fraction of the gap lies below zero, on condition that the gap itself lies above zero.
+    """
     bounds = []
+    gap = np.array(0.0)
+    if isinstance(claim.margin, GapMargin):
+        gap = columns[claim.margin.upper].values - columns[claim.margin.lower].values
+        label = f"the gap, {less(claim, claim.margin.upper, claim.margin.lower)}"
+        seen = typical(gap, precision=precision)
+        bounds.append(Bounds(label, seen, above=0.0, condition=True))
     for treatment, control in zip(claim.treatment, claim.control, strict=True):
+        difference = columns[treatment].values - columns[control].values
         if isinstance(claim.margin, GapMargin):
-            bounds += _within_gap(claim, claim.margin, columns, (treatment, control), precision)
+            for sign, pair in ((1, (treatment, control)), (-1, (control, treatment))):
+                part = claim.margin.fraction
+                seen = typical(sign * difference - part * gap, precision=precision)
+                label = f"{less(claim, *pair)}, less {part:g} of the gap"
+                bounds.append(_one_sided(label, seen, False, 0.0, 0.0))
             continue
-        upper, lower = _sides(columns, (treatment,), (control,))
-        interval = mean_difference(upper, lower, paired=claim.paired, precision=precision)
-        label = _less(claim, treatment, control)
         margin = claim.margin
-        bounds.append(Bounds(label, interval, -margin, margin, -margin, margin))
-    return bounds
-
-
-def _within_gap(
-    claim: EquivalenceClaim,
-    gap: GapMargin,
-    columns: Columns,
-    pair: tuple[str, str],
-    precision: Precision,
-) -> list[Bounds]:
-    """The margin is a contrast of the same runs, so that its own uncertainty counts: the
-    difference, either way, less the fraction of the gap lies below zero."""
-    bounds = []
-    for first, second in (pair, pair[::-1]):
-        weights: dict[str, float] = {}
-        for cell, weight in (
-            (first, 1.0),
-            (second, -1.0),
-            (gap.upper, -gap.fraction),
-            (gap.lower, gap.fraction),
-        ):
-            weights[cell] = weights.get(cell, 0.0) + weight
-        samples = [columns[cell].values for cell in weights]
-        factors = list(weights.values())
-        if claim.paired:
-            total = np.sum([w * x for w, x in zip(factors, samples, strict=True)], axis=0)
-            samples, factors = [total], [1.0]
-        interval = contrast(samples, factors, precision=precision)
-        label = f"{_less(claim, first, second)}, less {gap.fraction:g} of the gap"
-        bounds.append(_one_sided(label, interval, False, 0.0, 0.0))
+        seen = typical(difference, precision=precision)
+        label = less(claim, treatment, control)
+        bounds.append(Bounds(label, seen, -margin, margin, -margin, margin))
     return bounds
 
 
 def _correlation(claim: CorrelationClaim, columns: Columns, precision: Precision) -> list[Bounds]:
     """Supported when the correlation lies beyond the bound, contradicted when it lies beyond it on
-    the other side. Of two series: the mean over seeds, in every cell. Of two figures: over the
-    runs of all cells together."""
+    the other side. Of two series: the median over seeds, in every cell, because unrelated series
+    that drift have coefficients near 1 or -1. Of two figures: over the runs of all cells."""
     greater = claim.direction == "above"
     if isinstance(claim.pair, SeriesPair):
         found = {
-            cell: mean_coefficient(columns[cell].values, precision=precision)
-            for cell in claim.measured
+            cell: typical(columns[cell].values, precision=precision) for cell in claim.measured
         }
     else:
         rows = np.concatenate([columns[cell].values for cell in claim.measured])
@@ -261,20 +273,17 @@ def _correlation(claim: CorrelationClaim, columns: Columns, precision: Precision
 
 
 def _cost(claim: CostClaim, columns: Columns, precision: Precision) -> list[Bounds]:
-    """Supported when the geometric mean over clocks lies below the bound in every cell,
-    contradicted when it lies above it in one. Seeds that train together share one clock. One or
-    two readings tell nothing of their spread: each may be wrong by a factor of two."""
+    """Supported when the median over clocks lies below the bound in every cell, contradicted when
+    it lies above it in one. Seeds that train together share one clock. Clocks too few for an
+    interval have a range that is assumed: each may be wrong by a factor of two."""
     bounds = []
     for cell in claim.measured:
         readings = columns[cell].values
-        # A reading of nothing has no logarithm.
-        logarithms = np.log(np.maximum(readings, 1e-9))
-        if len(readings) <= FEW_CLOCKS:
-            mean, low, high = (float(np.exp(f(logarithms))) for f in (np.mean, np.min, np.max))
-            interval = Interval(mean, low / 2, high * 2, "each clock within a factor of two")
-        else:
-            interval = contrast([logarithms], [1.0], precision=precision).exponential()
-        bounds.append(_one_sided(cell, interval, False, claim.bound, claim.bound))
+        seen = typical(readings, precision=precision)
+        if seen.open:
+            low, high = float(readings.min()) / 2, 2 * float(readings.max())
+            seen = Interval(seen.observed, low, high, "assumed: each clock within a factor of two")
+        bounds.append(_one_sided(cell, seen, False, claim.bound, claim.bound))
     return bounds
 
 
@@ -284,52 +293,6 @@ def _one_sided(
     if greater:
         return Bounds(label, interval, above=bound, contradicted_below=falsifier)
     return Bounds(label, interval, below=bound, contradicted_above=falsifier)
-
-
-def statistic(claim: ClaimSpec) -> str:
-    """What a claim's observed value is, in words."""
-    match claim:
-        case DifferenceClaim():
-            how = "paired" if claim.paired else "unpaired"
-            units = " in units of the reference" if claim.reference else ""
-            name = "IQM of the" if claim.aggregate == "iqm" else "mean"
-            return f"{name} {how} difference of {figure_name(claim.figure)}{units}"
-        case RatioClaim():
-            over = " above random play" if claim.baseline == "random" else ""
-            return f"mean ratio of {figure_name(claim.figure)}{over}"
-        case OrderingClaim():
-            return f"least step of {figure_name(claim.figure)} between neighbours"
-        case ThresholdClaim():
-            return f"mean {figure_name(claim.figure)}"
-        case EquivalenceClaim():
-            less = " less the margin" if isinstance(claim.margin, GapMargin) else ""
-            return f"largest difference of {figure_name(claim.figure)}{less}"
-        case CorrelationClaim():
-            what = claim.pair.series if isinstance(claim.pair, SeriesPair) else claim.pair.figures
-            names = " and ".join(figure_name(one) for one in what)
-            mean = "mean " if isinstance(claim.pair, SeriesPair) else ""
-            return f"{mean}{claim.method.capitalize()} correlation of {names}"
-        case CostClaim():
-            if isinstance(claim.clock, SecondsShare):
-                return f"share of wall clock: {claim.clock.seconds}"
-            return f"seconds a call: {claim.clock.seconds}"
-        case _:
-            assert_never(claim)
-
-
-def figure_name(figure: Figure) -> str:
-    """A figure in words."""
-    if isinstance(figure, SeriesFigure):
-        return f"{figure.take.replace('_', ' ')} of {figure.series}"
-    return "AUC" if figure == "auc" else figure.replace("_", " ")
-
-
-def _less(claim: Claim, first: str, second: str) -> str:
-    """A difference of two of the claim's cells, each by what tells its cells apart."""
-    columns = zip(*(cell.split("--") for cell in claim.compared()), strict=True)
-    kept = [i for i, column in enumerate(columns) if len(set(column)) > 1]
-    names = [" ".join(cell.split("--")[i] for i in kept) for cell in (first, second)]
-    return " less ".join(names)
 
 
 def _sides(

@@ -15,6 +15,7 @@ from suite.specs.claims import (
 )
 from suite.specs.models import Scale
 from suite.stats.scores import auc_per_seed, final_per_seed, score
+from suite.store import numerics
 from suite.store.evidence import Record
 from suite.store.store import State
 
@@ -77,6 +78,11 @@ class Run:
     def budget(self) -> int:
         """Planned steps."""
         return int(self.spec["budget"])
+
+    @property
+    def numerics(self) -> dict[str, str]:
+        """What decided its bits beyond its spec (`suite.store.numerics`)."""
+        return numerics.of(self.provenance)
 
     def name(self) -> str:
         """How a reason names the run."""
@@ -159,5 +165,10 @@ def _taken(run: Run, name: str, take: str) -> float:
         if values[0] <= 0:
             raise NoFigureError(f"{run.name()}: series {name!r} starts at {values[0]:g}, no growth")
         return float((values[-1] if take == "growth" else values.max()) / values[0])
+    if take == "rise":
+        quarter = len(values) // 4
+        if quarter == 0:
+            raise NoFigureError(f"{run.name()}: series {name!r} has {len(values)} points, no rise")
+        return float(values[-quarter:].mean() - values[:quarter].mean())
     taken = {"first": values[0], "last": values[-1], "max": values.max(), "mean": values.mean()}
     return float(taken[take])

@@ -3,19 +3,23 @@
 Common to claims of all kinds (the rule of each kind is in `suite.stats.rules`):
 
 - Runs of different scales never mix. A claim is judged at the largest scale at which its cells
-  have their minimum of usable seeds, else at the largest at which any of them has a run.
+  have their minimum of usable seeds, else at the largest at which any of them has a run. What the
+  other scales say stands beside it, and a flag says when they do not agree.
+- It is judged at looks (`suite.stats.sequential`): with the planned seeds once all of them have
+  ended, with the first 2, 4, 8, ... times as many once these have. Seeds beyond the last look do
+  not count yet, and before the first one nothing is decided.
 - **not run**: a cell that the claim names has no run in any state at that scale. Below
   `settled_at`, a claim that averages over tasks is looked at on the tasks that have runs.
-- **inconclusive** without a comparison: too few usable seeds, a figure that a run lacks, or a
-  diverged seed that the claim gives no figure for.
-- **supported**: every comparison supports. An interval has 95 %, so without an effect a claim of
-  normal figures is supported in at most 2.5 % of cases. The observed value must also lie beyond
-  the range of a null that must be beaten.
+- **inconclusive** without a comparison: too few usable seeds, a figure that a run lacks, no spread
+  to make an interval from, or a diverged seed that has no place in the comparison.
+- **supported**: every comparison supports. All looks together have an error rate of 5 %, both ways.
+  The observed value must also lie beyond the range of a null that must be beaten.
 - **contradicted**: one comparison contradicts.
 - **inconclusive** otherwise, and whenever a precondition does not hold or the scale is below
   `settled_at`; the observed value and its interval are still given.
-- Seeds that failed, diverged or are missing, stale and corrupt runs, and environments or renderers
-  other than the paper's are flags of the verdict; all but the last two are also part of its reason.
+- Seeds that failed, diverged or are missing, stale and corrupt runs, runs of unlike numerics, and
+  environments or renderers other than the paper's are flags of the verdict; all but the last two
+  are also part of its reason.
 
 A verdict depends on the claim and the set of runs, not on their order.
 """
@@ -27,14 +31,23 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from suite.specs.claims import ClaimSpec, DifferenceClaim, RatioClaim, SnapshotAverage
+from suite.specs.claims import (
+    ClaimSpec,
+    DifferenceClaim,
+    KindOfClaim,
+    RatioClaim,
+    SnapshotAverage,
+)
 from suite.specs.models import SCALES, Scale, Spec
+from suite.stats import sequential
 from suite.stats.columns import UnsettledError, read, values_of
-from suite.stats.intervals import CONFIDENCE, NoIntervalError, Precision
+from suite.stats.intervals import NoIntervalError, Precision
 from suite.stats.nulls import ResolvedNull, beaten, resolve
 from suite.stats.power import seeds_to_settle
-from suite.stats.rules import Bounds, compare, decide, deciding, statistic
+from suite.stats.rules import Bounds, Decision, compare, decide, deciding
 from suite.stats.runs import NoFigureError, Run
+from suite.stats.wording import statistic
+from suite.store import numerics
 
 if TYPE_CHECKING:
     # Loading a project imports every agent; judging needs none of them.
@@ -53,6 +66,8 @@ FlagKind = Literal[
     "renderer",
     "precondition",
     "scale below",
+    "scales differ",
+    "numerics",
 ]
 
 
@@ -68,13 +83,19 @@ class Flag(Spec):
 
 
 class Comparison(Spec):
-    """One comparison of a claim: it supports when its interval lies between `above` and `below`."""
+    """One comparison of a claim: it supports when its interval lies between `above` and `below`.
+
+    Ends are None where they are open or infinite. An `assumed` range is not seen and decides
+    nothing; a `condition` must support before the others mean anything.
+    """
 
     label: str
-    observed: float
-    low: float
-    high: float
+    observed: float | None
+    low: float | None
+    high: float | None
     method: str
+    assumed: bool
+    condition: bool
     above: float | None
     below: float | None
     supports: bool
@@ -90,27 +111,47 @@ class CellEvidence(Spec):
     mean: float | None
 
 
+class AtScale(Spec):
+    """What another scale says: its state, and what was `seen`, whatever that scale can settle."""
+
+    scale: Scale
+    state: VerdictState
+    seen: Decision | None
+    observed: float | None
+    low: float | None
+    high: float | None
+
+
 class Verdict(Spec):
     """What the evidence says about a claim.
 
-    `observed`, `low` and `high` are those of the deciding comparison: the first that contradicts,
-    else the one nearest to its bound. `share_of_paper` is the smallest part of the paper's budget
-    that a compared cell had. `paper` is what the paper reports, in words.
+    `observed`, `low` and `high` are those of the deciding comparison: a condition that is not
+    clear, else the first that contradicts, else the one nearest to its bound; an end that is open
+    is None. `confidence` is that of each interval at this `look` (counted from 0; None before the
+    first), chosen so that all looks together have 95 %. `seen` is what the comparisons say alone,
+    whatever precondition or scale keep from being decided. `share_of_paper` is the smallest part of
+    the paper's budget that a compared cell had. `paper` is what the paper reports, in words.
 
     `p_value` is the least error rate of the two-sided intervals at which every comparison supports,
     whatever the state; `survives_correction` is filled in by `suite.stats.correction` for supported
-    claims. `seeds_to_settle` is the number of seeds per cell that would decide the claim with a
-    power of 80 % if what was observed were true.
+    claims. `seeds_to_settle` is the number of seeds per cell, at a coming look, that would decide
+    the claim with a power of 80 % if what was observed were true.
+
+    `numerics` names the numerics of the compared runs (`suite.store.numerics`); more than one means
+    that they mix.
     """
 
     claim: str
+    kind_of_claim: KindOfClaim
     state: VerdictState
     reason: str
     statistic: str
     observed: float | None = None
     low: float | None = None
     high: float | None = None
-    confidence: float = CONFIDENCE
+    look: int | None = None
+    confidence: float = sequential.confidence(0)
+    seen: Decision | None = None
     comparisons: tuple[Comparison, ...] = ()
     p_value: float | None = None
     survives_correction: bool | None = None
@@ -118,8 +159,10 @@ class Verdict(Spec):
     paper: str = ""
     flags: tuple[Flag, ...] = ()
     scale: Scale | None = None
+    other_scales: tuple[AtScale, ...] = ()
     share_of_paper: float | None = None
     evidence: tuple[CellEvidence, ...] = ()
+    numerics: tuple[str, ...] = ()
     seeds_to_settle: int | None = None
 
 
@@ -136,9 +179,12 @@ Expectations = Mapping[tuple[str, Scale], Expected]
 
 @dataclass
 class _Evidence:
-    """Usable runs by cell at one scale, sorted by seed, and what is wrong with the rest."""
+    """Usable runs by cell at one scale that count at a look, sorted by seed, and what is wrong
+    with the rest. `planned` is the least number of planned seeds of a cell."""
 
     scale: Scale
+    look: int | None
+    planned: int
     runs: dict[str, list[Run]]
     flags: list[Flag] = field(default_factory=list)
 
@@ -152,51 +198,72 @@ def expectations(project: "Project") -> Expectations:
     }
 
 
-def judge(
-    claim: ClaimSpec,
-    runs: Sequence[Run],
-    expected: Expectations | None = None,
-    confidence: float = CONFIDENCE,
-) -> Verdict:
+def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None = None) -> Verdict:
     """The verdict on a claim from all runs known, of any cell, scale and state.
 
     `expected` gives planned seeds and budgets by (cell id, scale): with it missing seeds are seen,
-    and the verdict says how much of the paper's budget was reached. `confidence` is that of each
-    two-sided interval, for looks before all seeds are in (`suite.stats.sequential`).
+    looks are known, and the verdict says how much of the paper's budget was reached. The seeds of a
+    cell without a plan count as planned.
     """
     plans = expected or {}
     counted = _counted(claim, runs)
     present = [run for run in counted if run.state not in ("queued", "corrupt")]
     unusable = _stale(claim, runs) + _corrupt(claim, runs)
-    scale = _scale(claim, present)
-    verdict = Verdict(
+    judged = _scale(claim, present)
+    if judged is None:
+        return _not_run(claim).model_copy(
+            update={
+                "reason": "none of its cells has a run" + _told(unusable),
+                "flags": tuple(unusable),
+            }
+        )
+    found = {
+        scale: _judged_at(claim, counted, scale, plans, unusable)
+        for scale in SCALES
+        if any(run.scale == scale for run in present)
+    }
+    others = tuple(_at_scale(found[scale]) for scale in found if scale != judged)
+    verdict = found[judged].model_copy(update={"other_scales": others})
+    return _scales_told(verdict)
+
+
+def _not_run(claim: ClaimSpec) -> Verdict:
+    return Verdict(
         claim=claim.id,
+        kind_of_claim=claim.kind_of_claim,
         state="not run",
-        reason="none of its cells has a run" + _told(unusable),
+        reason="",
         statistic=statistic(claim),
-        confidence=confidence,
         null=resolve(claim, {}),
         paper=claim.reported,
-        flags=tuple(unusable),
     )
-    if scale is None:
-        return verdict
-    cells = {run.cell for run in present if run.scale == scale}
+
+
+def _judged_at(
+    claim: ClaimSpec,
+    counted: Sequence[Run],
+    scale: Scale,
+    plans: Expectations,
+    unusable: Sequence[Flag],
+) -> Verdict:
+    """The verdict from the runs of one scale."""
+    here = [run for run in counted if run.scale == scale]
+    cells = {run.cell for run in here if run.state not in ("queued", "corrupt")}
     absent = [cell for cell in claim.cells() if cell not in cells]
     partial = _of_present_tasks(claim, cells) if _below(claim, scale) else None
-    here = [run for run in counted if run.scale == scale]
     evidence = _evidence(partial or claim, here, scale, plans)
     if absent and partial is not None:
         evidence.flags.append(Flag(kind="tasks missing", says=_absent(claim, absent)))
     evidence.flags += unusable
-    verdict = verdict.model_copy(
+    compared = tuple(dict.fromkeys((partial or claim).compared()))
+    verdict = _not_run(claim).model_copy(
         update={
             "scale": scale,
+            "look": evidence.look,
+            "confidence": sequential.confidence(evidence.look or 0),
             "share_of_paper": _share_of_paper(partial or claim, evidence, plans),
-            "evidence": tuple(
-                _cell_evidence(claim, cell, evidence)
-                for cell in dict.fromkeys((partial or claim).compared())
-            ),
+            "evidence": tuple(_cell_evidence(claim, cell, evidence) for cell in compared),
+            "numerics": _numerics(compared, evidence),
             "null": resolve(partial or claim, evidence.runs),
             "flags": tuple(evidence.flags),
         }
@@ -211,6 +278,37 @@ def judge(
     return verdict.model_copy(update={"reason": reason})
 
 
+def _at_scale(verdict: Verdict) -> AtScale:
+    assert verdict.scale is not None
+    return AtScale(
+        scale=verdict.scale,
+        state=verdict.state,
+        seen=verdict.seen,
+        observed=verdict.observed,
+        low=verdict.low,
+        high=verdict.high,
+    )
+
+
+def _scales_told(verdict: Verdict) -> Verdict:
+    """With a flag where another scale has seen the claim decided otherwise than this one."""
+    differing = [
+        other
+        for other in verdict.other_scales
+        if other.seen in ("supported", "contradicted") and other.seen != verdict.seen
+    ]
+    if not differing:
+        return verdict
+    told = " and ".join(
+        f"at {other.scale} it is {other.seen}, {_value(other.observed, other.low, other.high)}"
+        for other in differing
+    )
+    flag = Flag(kind="scales differ", says=f"scales differ: {told}")
+    return verdict.model_copy(
+        update={"flags": (*verdict.flags, flag), "reason": f"{verdict.reason}; {flag.says}"}
+    )
+
+
 def _compared(claim: ClaimSpec, verdict: Verdict, evidence: _Evidence) -> Verdict:
     """The verdict if the scale were large enough."""
     try:
@@ -221,26 +319,32 @@ def _compared(claim: ClaimSpec, verdict: Verdict, evidence: _Evidence) -> Verdic
     except (UnsettledError, NoFigureError, NoIntervalError) as error:
         return verdict.model_copy(update={"state": "inconclusive", "reason": str(error)})
     null, nearest = verdict.null, deciding(bounds)
-    state: VerdictState = decide(bounds, beaten=beaten(null, nearest))
-    reason = _seen(nearest)
+    seen = decide(bounds, beaten=beaten(null, nearest))
+    state: VerdictState = seen
+    reason = _seen(nearest, verdict.confidence)
     flags = verdict.flags
-    if null is not None and state == "inconclusive" and decide(bounds) == "supported":
+    if null is not None and seen == "inconclusive" and decide(bounds) == "supported":
         reason += f", but not beyond the null, {_told_null(null)}"
     settling = None
-    if state == "inconclusive" and broken is None and not _below(claim, evidence.scale):
+    if seen == "inconclusive" and broken is None and not _below(claim, evidence.scale):
         settling = seeds_to_settle(
             claim,
             columns,
-            confidence=verdict.confidence,
+            planned=evidence.planned,
+            look=-1 if evidence.look is None else evidence.look,
             beaten=lambda drawn: beaten(null, deciding(drawn)),
         )
     if broken is not None:
         flags += (Flag(kind="precondition", says=broken),)
         state = "inconclusive"
         reason = f"precondition not met: {broken}; seen nevertheless: {reason}"
+    if evidence.look is None:
+        state = "inconclusive"
+        reason = f"decided when all planned seeds have ended; seen so far: {reason}"
     return verdict.model_copy(
         update={
             "state": state,
+            "seen": seen,
             "reason": reason,
             "observed": _rounded(nearest.interval.observed),
             "low": _rounded(nearest.interval.low),
@@ -258,8 +362,9 @@ def _not_settled(claim: ClaimSpec, verdict: Verdict) -> Verdict:
     share = verdict.share_of_paper
     reached = "" if share is None else f", {100 * share:.2g} % of the paper's budget"
     flag = Flag(kind="scale below", says=f"ran at {verdict.scale}{reached}")
-    needs = f" ({claim.needs})" if claim.needs else ""
-    reason = f"needs scale {claim.settled_at}{needs}; {flag.says}: {verdict.reason}"
+    reason = (
+        f"needs scale {claim.settled_at} ({claim.settled_because}); {flag.says}: {verdict.reason}"
+    )
     return verdict.model_copy(
         update={
             "state": "inconclusive",
@@ -313,6 +418,8 @@ def _comparison(bound: Bounds) -> Comparison:
         low=_rounded(seen.low),
         high=_rounded(seen.high),
         method=seen.method,
+        assumed=bound.assumed,
+        condition=bound.condition,
         above=bound.above if np.isfinite(bound.above) else None,
         below=bound.below if np.isfinite(bound.below) else None,
         supports=bound.supports,
@@ -322,12 +429,14 @@ def _comparison(bound: Bounds) -> Comparison:
 
 def in_words(value: float) -> str:
     """Three significant digits, and whole numbers from a thousand to a million."""
+    if np.isinf(value):
+        return "infinity" if value > 0 else "-infinity"
     return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
-def _seen(bound: Bounds) -> str:
+def _seen(bound: Bounds, confidence: float) -> str:
     """What was seen and where it lies, as a reason."""
-    seen = bound.interval
+    seen, against = bound.interval, bound.against or bound.interval
     where = f"{bound.label}: " if bound.label else ""
     if np.isfinite(bound.above) and np.isfinite(bound.below):
         wanted = f"between {in_words(bound.above)} and {in_words(bound.below)}"
@@ -335,39 +444,59 @@ def _seen(bound: Bounds) -> str:
         wanted = f"above {in_words(bound.above)}"
     else:
         wanted = f"below {in_words(bound.below)}"
-    if seen.high < bound.contradicted_below:
+    observed = f"{where}{in_words(seen.observed)}"
+    if seen.open:
+        return (
+            f"{observed}; so few seeds allow no interval of {100 * confidence:.3g} %, whatever "
+            f"they show; it has to lie {wanted}"
+        )
+    range_ = f" [{in_words(seen.low)}, {in_words(seen.high)}]"
+    if bound.assumed:
+        return f"{observed}{range_}, a range that is {seen.method}; clocks so few decide nothing"
+    if bound.contradicts and against.high < bound.contradicted_below:
         lies = f"lies below {in_words(bound.contradicted_below)}"
-    elif seen.low > bound.contradicted_above:
+    elif bound.contradicts:
         lies = f"lies above {in_words(bound.contradicted_above)}"
     else:
         lies = f"lies {wanted}" if bound.supports else f"does not lie wholly {wanted}"
-    return f"{where}{in_words(seen.observed)}{_range(seen.low, seen.high)} {lies}"
+    return f"{observed}{range_} {lies}"
 
 
 def side_by_side(verdict: Verdict) -> str:
     """What was observed, what the null is, and what the paper reports, in one line."""
-    observed = "nothing"
-    if verdict.observed is not None and verdict.low is not None and verdict.high is not None:
-        observed = f"{in_words(verdict.observed)}{_range(verdict.low, verdict.high)}"
+    observed = "nothing" if verdict.seen is None else _of(verdict)
     null = "no effect" if verdict.null is None else _told_null(verdict.null)
     return f"observed: {observed}; null: {null}; paper: {verdict.paper}"
+
+
+def _of(verdict: Verdict) -> str:
+    return _value(verdict.observed, verdict.low, verdict.high)
+
+
+def _value(observed: float | None, low: float | None, high: float | None) -> str:
+    """A value with its interval; an end that is None is open, and without both there is none."""
+    told = "infinity" if observed is None else in_words(observed)
+    if low is None and high is None:
+        return f"{told} (no interval)"
+    ends = (
+        ("-infinity" if low is None else in_words(low)),
+        ("infinity" if high is None else in_words(high)),
+    )
+    return f"{told} [{', '.join(ends)}]"
 
 
 def _told_null(null: ResolvedNull) -> str:
     if null.value is None:
         return f"{null.name}: {null.source}"
-    range_ = "" if null.low is None or null.high is None else _range(null.low, null.high)
-    return f"{null.name}: {in_words(null.value)}{range_}"
-
-
-def _range(low: float, high: float) -> str:
-    return f" [{in_words(low)}, {in_words(high)}]"
+    if null.low is None or null.high is None:
+        return f"{null.name}: {in_words(null.value)}"
+    return f"{null.name}: {_value(null.value, null.low, null.high)}"
 
 
 def _p_value(bounds: Sequence[Bounds]) -> float | None:
     found = [bound.p_value() for bound in bounds]
     values = [value for value in found if value is not None]
-    return _rounded(max(values)) if len(values) == len(found) else None
+    return float(f"{max(values):.10g}") if len(values) == len(found) else None
 
 
 def _counted(claim: ClaimSpec, runs: Sequence[Run]) -> list[Run]:
@@ -404,16 +533,20 @@ def _scale(claim: ClaimSpec, runs: Sequence[Run]) -> Scale | None:
 
 
 def _usable(claim: ClaimSpec, run: Run) -> bool:
-    return run.state == "done" or (run.state == "diverged" and claim.diverged_as is not None)
+    return run.state == "done" or (run.state == "diverged" and claim.counts_diverged())
 
 
 def _evidence(
     claim: ClaimSpec, runs: Sequence[Run], scale: Scale, plans: Expectations
 ) -> _Evidence:
-    evidence = _Evidence(scale, {})
-    for cell in claim.named():
-        here = [run for run in runs if run.cell == cell]
-        evidence.runs[cell] = [run for run in here if _usable(claim, run)]
+    by_cell = {cell: [run for run in runs if run.cell == cell] for cell in claim.named()}
+    planned = {cell: _planned(by_cell[cell], plans.get((cell, scale))) for cell in by_cell}
+    look = _look([(by_cell[cell], planned[cell]) for cell in claim.cells()])
+    counting = {cell: sequential.seeds(planned[cell], look or 0) for cell in by_cell}
+    evidence = _Evidence(scale, look, min(planned[cell] for cell in claim.cells()), {})
+    for cell, here in by_cell.items():
+        usable = [run for run in here if run.seed < counting[cell] and _usable(claim, run)]
+        evidence.runs[cell] = usable
         evidence.flags += _state_flags(cell, here, plans.get((cell, scale)))
     replaced = {
         (run.spec["task"]["environment"], run.spec["task"].get("paper_environment", ""))
@@ -435,6 +568,45 @@ def _evidence(
         for name in sorted(renderers - {None, PAPER_RENDERER})
     ]
     return evidence
+
+
+def _planned(runs: Sequence[Run], plan: Expected | None) -> int:
+    """How many seeds are planned: 0, 1, ..."""
+    return 1 + max((plan.seeds if plan else tuple(run.seed for run in runs)), default=-1)
+
+
+def _look(cells: Sequence[tuple[Sequence[Run], int]]) -> int | None:
+    """The last look for which all seeds of all cells, given as (runs, planned seeds), have ended;
+    None before the first."""
+    ended = [
+        ({run.seed for run in runs if run.state in ("done", "diverged", "failed")}, planned)
+        for runs, planned in cells
+    ]
+    look = None
+    following = 0
+    while all(
+        planned > 0 and seeds >= set(range(sequential.seeds(planned, following)))
+        for seeds, planned in ended
+    ):
+        look, following = following, following + 1
+    return look
+
+
+def _numerics(cells: Sequence[str], evidence: _Evidence) -> tuple[str, ...]:
+    """Names of the numerics of the compared runs; a flag says where they mix."""
+    found = {
+        numerics.digest(run.numerics): run.numerics for cell in cells for run in evidence.runs[cell]
+    }
+    names = sorted(found)
+    if len(names) > 1:
+        differing = "; ".join(
+            difference
+            for name in names[1:]
+            for difference in numerics.differences(found[names[0]], found[name])
+        )
+        says = f"its runs have {len(names)} numerics ({', '.join(names)}): {differing}"
+        evidence.flags.append(Flag(kind="numerics", says=says))
+    return tuple(names)
 
 
 def _state_flags(cell: str, runs: Sequence[Run], planned: Expected | None) -> list[Flag]:
@@ -459,7 +631,7 @@ def _seeds(cell: str, seeds: Sequence[int]) -> str:
 
 
 def _check_seeds(claim: ClaimSpec, evidence: _Evidence) -> None:
-    if claim.diverged_as is None and any(flag.kind == "diverged" for flag in evidence.flags):
+    if not claim.counts_diverged() and any(flag.kind == "diverged" for flag in evidence.flags):
         raise UnsettledError("a diverged seed has no figure to compare")
     for cell in claim.cells():
         count = len(evidence.runs[cell])
@@ -510,6 +682,6 @@ def _told(flags: Sequence[Flag]) -> str:
     )
 
 
-def _rounded(value: float) -> float:
-    """Ten significant digits: free of the last bits' noise."""
-    return float(f"{value:.10g}")
+def _rounded(value: float) -> float | None:
+    """Ten significant digits, free of the last bits' noise; None for what is infinite."""
+    return float(f"{value:.10g}") if np.isfinite(value) else None

@@ -40,7 +40,8 @@ claims:
     source: this test
     says: projection needs normalisation
     reported: nothing
-    falsified_if: the difference is not positive
+    kind_of_claim: extension
+    settled_because: it shows within minutes
     settled_at: smoke
     figure: online_accuracy
     treatment: [random_labels--mlp-lr3e-3--nap]

@@ -39,7 +39,8 @@ CLAIM = """
     source: these tests
     says: the accuracy is {direction} {bound}
     reported: nothing
-    falsified_if: it is not
+    kind_of_claim: extension
+    settled_because: it shows within minutes
     figure: online_accuracy
     measured: [labels--mlp--{plugin}]
     direction: {direction}
@@ -52,7 +53,8 @@ NO_DIFFERENCE = """
     source: these tests
     says: what changes nothing helps
     reported: nothing
-    falsified_if: it does not help
+    kind_of_claim: extension
+    settled_because: it shows within minutes
     figure: online_accuracy
     treatment: [labels--mlp--same]
     control: [labels--mlp--none]

@@ -58,7 +58,8 @@ def make_claim() -> Callable[..., ClaimSpec]:
             "source": "section 1",
             "says": "norm helps",
             "reported": "0.3",
-            "falsified_if": "no difference",
+            "kind_of_claim": "paper",
+            "settled_because": "1M steps on four tasks",
             "settled_at": "smoke",
         }
         if parts["kind"] not in ("cost", "correlation"):

@@ -20,7 +20,8 @@ def claim(kind: str, **parts: Any) -> ClaimSpec:
         "source": "section 1",
         "says": "norm helps",
         "reported": "0.3",
-        "falsified_if": "no difference",
+        "kind_of_claim": "paper",
+        "settled_because": "1M steps on four tasks",
         "settled_at": "smoke",
         "kind": kind,
     }
@@ -314,7 +315,7 @@ def test_a_diverged_seed_counts_as_the_claim_says_and_no_seed_counts_more(make_r
 def test_below_its_scale_a_claim_is_open_and_says_how_far_it_came(make_cell) -> None:  # type: ignore[no-untyped-def]
     runs = make_cell(A, LOW) + make_cell(B, HIGH)
     expected = {(cell, "paper"): Expected((0,), 20_000) for cell in (A, B)}
-    spec = claim("difference", settled_at="paper", needs="1M steps on four tasks")
+    spec = claim("difference", settled_at="paper")
     verdict = judge(spec, runs, expected)
     assert verdict.state == "inconclusive"
     assert verdict.share_of_paper == 0.005
