@@ -144,8 +144,8 @@ def _beginning(
     if before is not None:
         why = f"the numerics changed ({'; '.join(numerics.differences(before, present))})"
     warnings.warn(
-        f"{name} starts again from its beginning, without the {checkpoint.step} steps of its"
-        f" checkpoint: {why}",
+        f"{name} starts again from its beginning; its work up to step {checkpoint.step} is dropped:"
+        f" {why}",
         stacklevel=3,
     )
     return 0, None

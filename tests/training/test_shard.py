@@ -258,8 +258,8 @@ def test_a_run_starts_again_under_other_numerics(tmp_path, monkeypatch, other_nu
     with pytest.warns(UserWarning, match="starts again") as warned:
         train_shard(runs, store, "cell", "smoke")
     assert [str(warning.message) for warning in warned] == [
-        f"cell smoke seed {seed} starts again from its beginning, without the {step} steps of its"
-        f" checkpoint: the numerics changed (products: {first} | {second})"
+        f"cell smoke seed {seed} starts again from its beginning; its work up to step {step} is"
+        f" dropped: the numerics changed (products: {first} | {second})"
         for seed, step in ((0, 40), (1, 60))
     ]
     unbroken = train(runs, tmp_path / "unbroken")
@@ -291,7 +291,7 @@ def test_a_checkpoint_that_does_not_tell_its_numerics_is_not_gone_on_from(tmp_pa
     values = {name: x for name, x in checkpoint.values.items() if name != "numerics"}
     assert values.keys() != checkpoint.values.keys()
     store.save_checkpoint(runs[0].key(), 40, checkpoint.arrays, values)
-    with pytest.warns(UserWarning, match="seed 0 starts .* 40 steps .* does not tell its numerics"):
+    with pytest.warns(UserWarning, match="seed 0 starts .* step 40 .* does not tell its numerics"):
         train_shard(runs, store, "cell", "smoke")
     assert result(store, runs[0]) == result(train(runs, tmp_path / "unbroken"), runs[0])
 
