@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,12 +59,25 @@ CORES = os.cpu_count() or 1
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are printed without a traceback."""
+    """Entry point: errors that a user can mend are printed without a traceback, and warnings
+    without the place in the code."""
+    warnings.formatwarning = _one_line
     try:
         app()
     except (SpecError, StoreError, EngineError, ExtensionError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise SystemExit(2) from None
+
+
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """How a warning is shown on the terminal."""
+    return f"{'warning' if category is UserWarning else category.__name__}: {message}\n"
 
 
 def _project() -> Project:

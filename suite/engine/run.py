@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -173,7 +174,10 @@ class Stopped(BaseException):
 def _work_on_worker(
     shard: Shard, root: Path, train: Train, device: str, checkpoint_seconds: float
 ) -> str:
-    """`work` in a Dask worker; it ends early when the engine that wants the shard went away."""
+    """`work` in a Dask worker; it ends early when the engine that wants the shard went away.
+
+    Warnings become the engine's: nobody may see what a worker prints.
+    """
     from distributed import get_worker
 
     worker = get_worker()
@@ -184,7 +188,10 @@ def _work_on_worker(
         if task is None or task.state == "cancelled":
             raise Stopped
 
-    return work(shard, root, train, device, checkpoint_seconds, stop_when_unwanted)
+    with warnings.catch_warnings():
+        # What is logged as "warn" each client warns of.
+        warnings.showwarning = lambda message, *_, **__: worker.log_event("warn", str(message))
+        return work(shard, root, train, device, checkpoint_seconds, stop_when_unwanted)
 
 
 def _train_on(

@@ -19,12 +19,23 @@ Array = np.ndarray | Tensor
 # PyTorch overflows in silence; a run that diverges is found by its parameters.
 silent = np.errstate(over="ignore", invalid="ignore")
 
+# Part of a run's numerics: raise it when products, or other arithmetic of training, round
+# differently than before though no behaviour version changes.
+KERNELS = 1
+
 # Where OpenBLAS, behind NumPy, keeps from AVX-512 (a processor that it does not know, or
 # OPENBLAS_CORETYPE), oneDNN multiplies large matrices twice as fast.
 _ONEDNN = torch.backends.cpu.get_cpu_capability() == "AVX512" and not any(
     library.get("architecture") in ("SkylakeX", "Cooperlake", "SapphireRapids")
     for library in threadpool_info()
 )
+
+
+def kernels(device: str) -> str:
+    """Whose kernels multiply on a device, with the version of the arithmetic that calls them."""
+    if device != "cpu":
+        return f"torch-{KERNELS}"
+    return f"numpy-{KERNELS}" + (", large ones onednn" if _ONEDNN else "")
 
 
 def array(x: Tensor) -> Array:

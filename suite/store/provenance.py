@@ -4,7 +4,6 @@ import hashlib
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ import torch
 from threadpoolctl import threadpool_info
 
 from suite import extensions
+from suite.store import numerics
 
-LIBRARIES = (
-    *("torch", "numpy", "scipy", "mujoco", "dm-control", "gymnasium", "minatar"),
-    *("safetensors", "dask"),
-)
+LIBRARIES = (*numerics.LIBRARIES, "scipy", "safetensors", "dask")
 
 
 def collect(device: str = "cpu", root: Path | None = None) -> dict[str, Any]:
@@ -31,17 +28,17 @@ def collect(device: str = "cpu", root: Path | None = None) -> dict[str, Any]:
         "git": _git(root),
         "constraints_sha256": _constraints(root),
         "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": {name: numerics.installed(name) for name in LIBRARIES},
         "extensions": extensions.versions(),
-        "system": f"{platform.system()} {platform.machine()}",
+        "system": numerics.system(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "torch_threads": torch.get_num_threads(),
         "blas": _blas(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "flush_denormal": _flushes_denormals(),
-        "device": _device(device),
+        "flush_denormal": numerics.flushes_denormals(),
+        "device": numerics.device_name(device),
     }
 
 
@@ -69,13 +66,6 @@ def _constraints(root: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
-
-
 def _cpu() -> str | None:
     path = Path("/proc/cpuinfo")
     if path.exists():
@@ -90,12 +80,3 @@ def _blas() -> list[str]:
     keys = ("internal_api", "version", "architecture", "num_threads")
     libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
     return sorted(" ".join(str(x.get(key)) for key in keys) for x in libraries)
-
-
-def _flushes_denormals() -> bool:
-    # torch can set the mode and not tell it: a denormal number times one is zero when it is on.
-    return bool((torch.tensor([1e-40]) * 1.0).item() == 0.0)
-
-
-def _device(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

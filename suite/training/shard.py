@@ -1,6 +1,7 @@
 """A shard: the seeds of a cell that train stacked in this process."""
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -11,7 +12,7 @@ import numpy as np
 from suite.specs.models import RunSpec
 from suite.specs.registry import AGENTS
 from suite.stacked.streams import State
-from suite.store import provenance
+from suite.store import numerics, provenance
 from suite.store.store import Store
 from suite.training.off_policy import OffPolicyLoop
 from suite.training.on_policy import OnPolicyLoop
@@ -28,6 +29,9 @@ RECORD_VERSION = 1
 _machine = functools.cache(provenance.collect)
 
 PROGRESS_SECONDS = 2.0
+
+# The name of numerics among the values of a checkpoint, beside those of the seed's row.
+NUMERICS = "numerics"
 
 # A checkpoint may take this share of the time between two checkpoints.
 CHECKPOINT_SHARE = 0.05
@@ -94,10 +98,10 @@ def train_shard(
     """Train runs that differ in their seed only, from wherever their checkpoints are, to the end.
 
     Seeds whose checkpoints are at the same step train stacked; those behind first catch up with
-    the others. Completed runs are left alone. A
-    seed whose parameters or actions stop being finite is completed as `diverged` and leaves the
-    stack; the others go on and are not touched by it. The caller holds the runs' locks. `report` is
-    called every two seconds.
+    the others. A run whose checkpoint has other numerics than this process starts again from its
+    beginning, with a warning. Completed runs are left alone. A seed whose parameters or actions
+    stop being finite is completed as `diverged` and leaves the stack; the others go on and are not
+    touched by it. The caller holds the runs' locks. `report` is called every two seconds.
 
     Raises ValueError when the runs differ in more than their seed.
     """
@@ -108,21 +112,43 @@ def train_shard(
             f"cell {cell!r}: the runs of seeds {different} differ from the run of seed "
             f"{runs[0].seed} in more than the seed; train them in shards of their own"
         )
+    present = numerics.present(device)
     waiting: dict[int, list[tuple[RunSpec, Row | None]]] = {}
     for run in runs:
         if not store.state(run.key()).complete:
-            checkpoint = store.load_checkpoint(run.key())
-            row = Row(checkpoint.arrays, checkpoint.values) if checkpoint else None
-            waiting.setdefault(checkpoint.step if checkpoint else 0, []).append((run, row))
+            step, row = _beginning(run, store, f"{cell} {scale} seed {run.seed}", present)
+            waiting.setdefault(step, []).append((run, row))
     while waiting:
         seeds = waiting.pop(min(waiting))
-        group = _Group([run for run, _ in seeds], store, cell, scale, device)
+        group = _Group([run for run, _ in seeds], store, cell, scale, device, present)
         group.start([row for _, row in seeds if row is not None])
         seeds.clear()  # frees the checkpoints' memory
         meeting = min(waiting, default=group.loop.total)
         left = group.train(report, checkpoint_seconds, until=meeting)
         if left:
             waiting[meeting] += left
+
+
+def _beginning(
+    run: RunSpec, store: Store, name: str, present: dict[str, str]
+) -> tuple[int, Row | None]:
+    """Step and row from which a run goes on; 0 and None when it starts at its beginning."""
+    checkpoint = store.load_checkpoint(run.key())
+    if checkpoint is None:
+        return 0, None
+    values = dict(checkpoint.values)
+    before = values.pop(NUMERICS, None)
+    if before == present:
+        return checkpoint.step, Row(checkpoint.arrays, values)
+    why = "the checkpoint does not tell its numerics"
+    if before is not None:
+        why = f"the numerics changed ({'; '.join(numerics.differences(before, present))})"
+    warnings.warn(
+        f"{name} starts again from its beginning; its work up to step {checkpoint.step} is dropped:"
+        f" {why}",
+        stacklevel=3,
+    )
+    return 0, None
 
 
 def _without_seed(run: RunSpec) -> RunSpec:
@@ -133,13 +159,20 @@ class _Group:
     """Seeds at the same step, trained stacked until each is completed."""
 
     def __init__(
-        self, runs: list[RunSpec], store: Store, cell: str, scale: str, device: str
+        self,
+        runs: list[RunSpec],
+        store: Store,
+        cell: str,
+        scale: str,
+        device: str,
+        present: dict[str, str],
     ) -> None:
         self.runs = runs
         self.store = store
         self.cell = cell
         self.scale = scale
         self.device = device
+        self.numerics = present
         self.loop = self._build()
 
     def _build(self) -> Loop:
@@ -195,7 +228,8 @@ class _Group:
         state = self.loop.state()
         for i, run in enumerate(self.runs):
             row = cut(state, i)
-            self.store.save_checkpoint(run.key(), self.loop.step, row.arrays, row.values)
+            values = {**row.values, NUMERICS: self.numerics}
+            self.store.save_checkpoint(run.key(), self.loop.step, row.arrays, values)
 
     def _complete_diverged(self) -> None:
         """Complete diverged seeds and go on with the others in a stack without them."""
@@ -232,6 +266,7 @@ class _Group:
         }
         where = {
             **_machine(self.device),
+            "numerics": self.numerics,
             "renderer": run.task.arguments.get("renderer"),
             "companions": [other.seed for other in self.runs if other is not run],
             "seconds": self.loop.seconds.of(i),  # this seed's share of the shard's

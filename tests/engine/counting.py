@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Progress:
 def cell_of(name, seeds=(1, 2), budget=20, **settings):
     """A cell of runs for `count`. Settings: `sleep` seconds a step; `raise_for`, `full_disk_for`,
     `kill_for` a seed, in the middle; `kill_once` a path that is there after the first kill;
-    `log` a file that gets a line `pid first_step` whenever a run starts."""
+    `log` a file that gets a line `pid first_step` whenever a run starts; `warn` of what."""
     task = TaskSpec(name=name, family="minatar", environment="breakout", episode_limit=10)
     agent = AgentSpec(name="counter", kind="td3", settings=settings)
     runs = tuple(
@@ -57,6 +58,8 @@ def _count(run, store, cell, scale, report, companions):
     if "log" in settings:
         with Path(settings["log"]).open("a") as file:
             file.write(f"{os.getpid()} {step}\n")
+    if "warn" in settings:
+        warnings.warn(f"seed {run.seed} {settings['warn']}", stacklevel=1)
     while step < run.budget:
         if step == run.budget // 2:
             _misbehave(run.seed, settings)

@@ -75,6 +75,15 @@ def test_second_call_trains_nothing(store):
     assert calls == [2, 3] and summary.trained == () and not summary.failed
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_warning_of_training_is_given_once_wherever_it_trains(store, jobs):
+    cells = [cell_of("a", warn="is odd"), cell_of("b", warn="is even")]
+    with pytest.warns(UserWarning, match="^seed . is ") as warned:
+        run_cells(cells, store, jobs=jobs, console=quiet(), train=count)
+    told = sorted(str(warning.message) for warning in warned if "seed" in str(warning.message))
+    assert told == ["seed 1 is even", "seed 1 is odd", "seed 2 is even", "seed 2 is odd"]
+
+
 def test_only_missing_seeds_train_and_shared_runs_train_once(store):
     run_cells([cell_of("a", seeds=(1, 2))], store, console=quiet(), train=count)
     cells = [cell_of("a", seeds=(1, 2, 3, 4)), cell_of("a", seeds=(3,))]

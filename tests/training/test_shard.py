@@ -1,6 +1,7 @@
 """Shards: records, provenance, divergence, and where training goes on."""
 
 import json
+import warnings
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,8 @@ from suite.conformance.small_runs import AGENTS, TASKS, result, small_runs, trai
 from suite.plugins.protocol import Plugin, PluginSettings
 from suite.plugins.registry import PLUGINS
 from suite.specs.models import PluginSpec
+from suite.stacked import perceptron, products
+from suite.store import numerics
 from suite.store.store import Store
 from suite.training import learner
 from suite.training.shard import train_shard
@@ -214,6 +217,99 @@ def test_seeds_that_are_behind_catch_up_and_join_the_others(tmp_path, monkeypatc
     unbroken = train(runs, tmp_path / "unbroken")
     for run in runs:
         assert result(store, run) == result(unbroken, run)
+
+
+@pytest.fixture
+def other_numerics(monkeypatch):
+    """A function that has this process multiply with other kernels, which round differently."""
+    product = products.product
+
+    def exact(a, b, bias=None):
+        y = product(a.astype(np.float64), b.astype(np.float64), bias)
+        return y.astype(a.dtype)
+
+    def change():
+        monkeypatch.setattr(products, "KERNELS", "exact")
+        monkeypatch.setattr(products, "product", exact)
+        monkeypatch.setattr(perceptron, "product", exact)
+
+    return change
+
+
+def interrupted(runs, folder, at):
+    """A store with checkpoints of runs at the steps given."""
+    store = Store(folder)
+    for run, step in zip(runs, at, strict=True):
+        store.begin(run.key(), run.model_dump(mode="json"))
+        with pytest.raises(Stopped):
+            train_shard([run], stopping_store(folder, step), "cell", "smoke", checkpoint_seconds=0)
+    return store
+
+
+def test_a_run_starts_again_under_other_numerics(tmp_path, monkeypatch, other_numerics):
+    monkeypatch.setattr("suite.training.shard.CHECKPOINT_SHARE", 1e9)
+    runs = small_runs("td3", [0, 1, 2], probes=("weight_norms",))
+    before = train(runs, tmp_path / "before")
+    store = interrupted(runs[:2], tmp_path / "resumed", (40, 60))
+    first = products.kernels("cpu")
+    other_numerics()
+    second = products.kernels("cpu")
+    store.begin(runs[2].key(), runs[2].model_dump(mode="json"))
+    with pytest.warns(UserWarning, match="starts again") as warned:
+        train_shard(runs, store, "cell", "smoke")
+    assert [str(warning.message) for warning in warned] == [
+        f"cell smoke seed {seed} starts again from its beginning; its work up to step {step} is"
+        f" dropped: the numerics changed (products: {first} | {second})"
+        for seed, step in ((0, 40), (1, 60))
+    ]
+    unbroken = train(runs, tmp_path / "unbroken")
+    for run in runs:
+        assert result(store, run) == result(unbroken, run)
+        assert result(store, run) != result(before, run), "the kernels change nothing"
+        told = [s.provenance(run.key())["numerics"]["products"] for s in (before, store)]
+        assert told == [first, second]
+
+
+def test_a_run_goes_on_under_equal_numerics(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.training.shard.CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr("suite.training.shard.PROGRESS_SECONDS", 0.0)
+    runs = small_runs("td3", [0])
+    store = interrupted(runs, tmp_path, (40,))
+    reports = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train_shard(runs, store, "cell", "smoke", report=reports.append)
+    assert reports[0].step == 41
+    assert store.provenance(runs[0].key())["numerics"] == numerics.present()
+
+
+def test_a_checkpoint_that_does_not_tell_its_numerics_is_not_gone_on_from(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.training.shard.CHECKPOINT_SHARE", 1e9)
+    runs = small_runs("dqn", [0], budget=60)
+    store = interrupted(runs, tmp_path / "resumed", (40,))
+    checkpoint = store.load_checkpoint(runs[0].key())
+    values = {name: x for name, x in checkpoint.values.items() if name != "numerics"}
+    assert values.keys() != checkpoint.values.keys()
+    store.save_checkpoint(runs[0].key(), 40, checkpoint.arrays, values)
+    with pytest.warns(UserWarning, match="seed 0 starts .* step 40 .* does not tell its numerics"):
+        train_shard(runs, store, "cell", "smoke")
+    assert result(store, runs[0]) == result(train(runs, tmp_path / "unbroken"), runs[0])
+
+
+def test_the_first_checkpoint_after_a_new_start_takes_the_place_of_the_earlier_one(
+    tmp_path, monkeypatch, other_numerics
+):
+    monkeypatch.setattr("suite.training.shard.CHECKPOINT_SHARE", 1e9)
+    runs = small_runs("td3", [0])
+    store = interrupted(runs, tmp_path / "resumed", (40,))
+    other_numerics()
+    with pytest.warns(UserWarning, match="starts again"), pytest.raises(Stopped):
+        train_shard(runs, stopping_store(store.root, 10), "cell", "smoke", checkpoint_seconds=0)
+    assert store.checkpoint_step(runs[0].key()) == 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train_shard(runs, store, "cell", "smoke")
+    assert result(store, runs[0]) == result(train(runs, tmp_path / "unbroken"), runs[0])
 
 
 def test_seconds_add_up_over_resumes(tmp_path, monkeypatch):
