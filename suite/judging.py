@@ -24,6 +24,7 @@ from suite.store.store import Store
 
 # Seeds at most, as a multiple of the planned ones, when they are added until a claim is settled.
 CAP = 4
+MANY = 10**6
 
 # With these a claim stays inconclusive however many seeds are added.
 BEYOND_SEEDS = {"scale below", "precondition", "diverged", "tasks missing"}
@@ -95,7 +96,7 @@ class Judging:
         planned = {
             name: len(self._expected[name, cell.scale].seeds) for name, cell in cells.items()
         }
-        cap = self.seed_cap or CAP * min(planned.values())
+        cap = min(self.seed_cap or CAP * min(planned.values()), self.seeds or MANY)
         look = 0
         while _more_seeds_may_settle(claim, verdict, sequential.seeds(min(planned.values()), look)):
             wanted = {name: sequential.seeds(seeds, look) for name, seeds in planned.items()}

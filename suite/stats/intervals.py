@@ -235,13 +235,13 @@ def mean_ratio(
     return _as_sure_as_seeds_allow(seen, upper, lower, paired, precision)
 
 
-def arrangements(treatment: Sequence[Sample], control: Sequence[Sample], paired: bool) -> float:
+def arrangements(treatment: Sequence[Sample], control: Sequence[Sample], paired: bool) -> int:
     """In how many ways the values could lie on the two sides, all alike without an effect: either
     way round in each pair, or any of as many values in each task."""
     sizes = [(len(t), len(c)) for t, c in zip(treatment, control, strict=True)]
     if paired:
-        return 2.0 ** sum(pairs for pairs, _ in sizes)
-    return float(math.prod(math.comb(above + below, above) for above, below in sizes))
+        return 1 << sum(pairs for pairs, _ in sizes)
+    return math.prod(math.comb(above + below, above) for above, below in sizes)
 
 
 def _as_sure_as_seeds_allow(

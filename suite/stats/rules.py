@@ -70,14 +70,19 @@ class Bounds:
 
     @property
     def supports(self) -> bool:
-        seen = self.interval
-        return not self.assumed and seen.low > self.above and seen.high < self.below
+        return not self.assumed and self._holds(self.interval.low, self.interval.high)
 
     @property
     def contradicts(self) -> bool:
         seen = self.against or self.interval
         beyond = seen.high < self.contradicted_below or seen.low > self.contradicted_above
         return beyond and not self.assumed and not self.condition
+
+    def _holds(self, low: float, high: float) -> bool:
+        # Diverged seeds may make an end infinite, which an open side does not mind.
+        return (self.above == -math.inf or low > self.above) and (
+            self.below == math.inf or high < self.below
+        )
 
     def slack(self) -> float:
         """Distance of the interval from its bound in half widths; negative when it crosses."""
@@ -95,8 +100,7 @@ class Bounds:
             return None
 
         def room(logarithm: float) -> float:
-            low, high = ends(1 - 10**logarithm)
-            return 1.0 if low > self.above and high < self.below else -1.0
+            return 1.0 if self._holds(*ends(1 - 10**logarithm)) else -1.0
 
         # The number of seeds opens every interval long before the smaller end.
         least, most = -12.0, 0.0

@@ -8,9 +8,16 @@ from suite.stats.verdicts import Verdict
 
 
 def verdict(claim: str, p_value: float | None, state: str = "supported", **parts: float) -> Verdict:
-    return Verdict.model_validate(
-        {"claim": claim, "state": state, "reason": "", "statistic": "", "p_value": p_value} | parts
-    )
+    document = {
+        "claim": claim,
+        "kind_of_claim": "paper",
+        "state": state,
+        "reason": "",
+        "statistic": "",
+        "p_value": p_value,
+        "confidence": 0.95,
+    }
+    return Verdict.model_validate(document | parts)
 
 
 def test_holm_multiplies_the_smallest_by_all_and_never_falls() -> None:

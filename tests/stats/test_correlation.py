@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from suite.stats.columns import coefficient
-from suite.stats.intervals import NoIntervalError, Precision, correlation, mean_coefficient
+from suite.stats.intervals import NoIntervalError, Precision, correlation, typical
 from suite.stats.verdicts import judge
 
 A, B = "toy--agent--none", "toy--agent--norm"
@@ -54,19 +54,14 @@ def test_few_runs_can_not_show_a_correlation_however_regular_they_are() -> None:
     assert correlation(rows[:5], spearman, precision=Precision(0.99, 0)).low == -1.0
 
 
-def test_few_seeds_can_not_show_that_series_move_together() -> None:
-    assert mean_coefficient(np.array([0.90, 0.91, 0.92, 0.93, 0.94])).low == -1.0
-    assert mean_coefficient(np.array([0.90, 0.91, 0.92, 0.93, 0.94, 0.95])).low > 0.8
-
-
 @pytest.mark.parametrize("seeds", [6, 10])
 def test_unrelated_series_that_drift_are_rarely_called_correlated(seeds: int) -> None:
     rng = np.random.default_rng(seeds)
-    walks = rng.normal(size=(2, 4000, seeds, 50)).cumsum(axis=-1)
+    walks = rng.normal(size=(2, 2000, seeds, 50)).cumsum(axis=-1)
     coefficients = coefficient("spearman", walks[0], walks[1])
-    found = [mean_coefficient(row, precision=T_ALONE).low > 0 for row in coefficients]
-    # Student's t alone, 3.2 % at six seeds; the standard error of 4000 trials is 0.28 %.
-    assert np.mean(found) < 0.042
+    found = [typical(row).low > 0 for row in coefficients]
+    # All of six agree in sign in 1.6 % of cases, nine or ten of ten in 1.1 %.
+    assert np.mean(found) < 0.025
 
 
 def claim(make_claim, **parts: Any) -> Any:  # type: ignore[no-untyped-def]
@@ -86,7 +81,7 @@ def test_two_series_are_correlated_over_the_steps_that_both_have(make_run, make_
     verdict = judge(spec, runs)
     assert verdict.state == "supported"
     assert verdict.observed is not None and verdict.observed > 0.9
-    assert verdict.statistic == "mean Spearman correlation of norm and return"
+    assert verdict.statistic == "median Spearman correlation of norm and return"
     against = claim(make_claim, pair={"series": ["norm", "return"]}, direction="below")
     assert judge(against, runs).state == "contradicted"
 
@@ -98,7 +93,7 @@ def test_a_correlation_of_series_holds_in_every_cell(make_run, make_claim) -> No
             cell, seed, series={"a": np.arange(20), "b": sign * np.arange(20) + rng.normal(size=20)}
         )
         for cell, sign in ((A, 1), (B, -1))
-        for seed in range(6)
+        for seed in range(8)
     ]
     spec = claim(make_claim, pair={"series": ["a", "b"]}, measured=[A, B])
     verdict = judge(spec, runs)

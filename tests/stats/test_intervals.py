@@ -13,6 +13,7 @@ from suite.stats.intervals import (
     iqm_difference,
     mean_difference,
     mean_ratio,
+    typical,
 )
 
 SAMPLES = arrays(np.float64, st.integers(2, 7), elements=st.floats(-1e3, 1e3))
@@ -43,17 +44,17 @@ def test_more_confidence_makes_a_wider_interval() -> None:
 
 
 def test_an_unpaired_difference_has_welchs_interval_at_least() -> None:
-    first, second = np.array([5.0, 6.0, 7.0, 8.0]), np.array([1.0, 1.5, 2.0])
+    first, second = np.array([5.0, 6.0, 7.0, 8.0]), np.array([1.0, 1.5, 2.0, 1.2])
     seen = mean_difference([first], [second], paired=False)
     welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
-    assert seen.observed == 5.0
+    assert seen.observed == pytest.approx(5.075)
     assert (seen.low, seen.high) == pytest.approx((welch.low, welch.high))
 
 
 @pytest.mark.parametrize("aggregate", [mean_difference, iqm_difference])
 def test_pairing_takes_out_what_the_seeds_share(aggregate) -> None:  # type: ignore[no-untyped-def]
-    shared = np.array([0.0, 100.0, 200.0, 300.0])
-    noise = np.array([0.01, -0.01, 0.02, -0.02])
+    shared = np.array([0.0, 100.0, 200.0, 300.0, 400.0, 500.0])
+    noise = np.array([0.01, -0.01, 0.02, -0.02, 0.01, -0.01])
     paired = aggregate([shared + 1 + noise], [shared], paired=True)
     unpaired = aggregate([shared + 1 + noise], [shared], paired=False)
     assert 0 < paired.low < 1 < paired.high
@@ -77,8 +78,8 @@ def test_each_task_counts_alike_in_a_mean_and_is_resampled_by_itself() -> None:
 
 
 def test_a_ratio_is_the_mean_over_tasks_of_ratios_of_means() -> None:
-    treatment = [np.array([2.0, 2.2, 1.8]), np.array([30.0, 31.0, 29.0])]
-    control = [np.array([1.0, 1.1, 0.9]), np.array([10.0, 10.0, 10.0])]
+    treatment = [np.array([2.0, 2.2, 1.8, 2.0]), np.array([30.0, 31.0, 29.0, 30.0])]
+    control = [np.array([1.0, 1.1, 0.9, 1.0]), np.array([10.0, 10.0, 10.0, 10.0])]
     seen = mean_ratio(treatment, control, paired=True)
     assert seen.observed == pytest.approx(2.5)
     # Seeds of the first task are proportional, so only the second task varies when paired.
@@ -95,9 +96,47 @@ def test_one_seed_has_no_interval() -> None:
         contrast([np.array([1.0])], [1.0])
 
 
-def test_equal_values_have_an_interval_of_no_width() -> None:
-    seen = contrast([np.full(3, 0.1), np.full(4, 0.3)], [1.0, -1.0])
-    assert (seen.low, seen.high, seen.method) == (seen.observed, seen.observed, "constant")
+@pytest.mark.parametrize("aggregate", [mean_difference, iqm_difference, mean_ratio])
+@pytest.mark.parametrize("paired", [True, False])
+def test_equal_seeds_have_no_interval(aggregate, paired) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(NoIntervalError, match="no proof that others would"):
+        aggregate([np.full(8, 0.3)], [np.full(8, 0.1)], paired=paired)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "paired", "rate"),
+    [([5], True, 2**-4), ([6], True, 2**-5), ([2, 3], True, 2**-4), ([3], False, 2 / 20),
+     ([4], False, 2 / 70), ([2, 3], False, 2 / 120)],
+)  # fmt: skip
+@pytest.mark.parametrize("aggregate", [mean_difference, iqm_difference, mean_ratio])
+def test_seeds_are_no_surer_than_their_arrangements_allow(aggregate, pairs, paired, rate) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    above = [10 + 1e-6 * rng.normal(size=n) for n in pairs]
+    below = [1 + 1e-6 * rng.normal(size=n) for n in pairs]
+    seen = aggregate(above, below, paired=paired)
+    assert np.isfinite(seen.at(1 - 1.01 * rate)).all()
+    assert seen.at(1 - 0.99 * rate) == (-np.inf, np.inf)
+    assert seen.open == (rate > 0.05)
+
+
+def test_the_interval_of_a_median_goes_from_value_to_value() -> None:
+    # Of eight, at most one lies below the median in 9/256 of cases, none in 1/256.
+    sample = np.array([8.0, 1.0, 7.0, 2.0, 6.0, 3.0, 5.0, np.inf])
+    assert (typical(sample).observed, typical(sample).low, typical(sample).high) == (5.5, 1, np.inf)
+    assert typical(sample, precision=Precision(1 - 18 / 255)).low == 2
+    assert typical(sample, precision=Precision(1 - 1.99 / 256)).open
+    assert typical(np.ones(5)).open and not typical(np.ones(6)).open
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.floats(0.5, 0.999))
+def test_the_interval_of_a_median_is_that_of_the_sign_test(seeds: int, confidence: float) -> None:
+    seen = typical(np.arange(seeds, dtype=np.float64), precision=Precision(confidence))
+    for value in range(seeds):
+        # Bounds just above the value: value + 1 seeds lie below.
+        theirs = stats.binomtest(value + 1, seeds).pvalue
+        if abs(theirs - (1 - confidence)) > 1e-9 and value + 1 <= seeds / 2:
+            assert (seen.low > value) == (theirs < 1 - confidence)
 
 
 def test_where_bca_is_undefined_the_percentile_interval_is_used() -> None:

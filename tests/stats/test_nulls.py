@@ -170,7 +170,7 @@ def test_the_score_of_a_selection_is_the_best_evaluation_of_each_drawn_group(
 
 def test_a_null_that_can_not_be_computed_is_not_beaten_and_says_why(make_cell, make_claim) -> None:  # type: ignore[no-untyped-def]
     null = {"name": "snapshot_average", "cells": [C], "must_be_beaten": True}
-    runs = make_cell(A, [0.0, 0.1, 0.2]) + make_cell(B, [1.0, 1.1, 1.2])
+    runs = make_cell(A, [0.0, 0.1, 0.2, 0.1]) + make_cell(B, [1.0, 1.1, 1.2, 1.1])
     verdict = judge(make_claim(**claim(null=null)), runs)
     assert verdict.state == "inconclusive"
     assert verdict.null is not None and verdict.null.value is None
@@ -180,11 +180,11 @@ def test_a_null_that_can_not_be_computed_is_not_beaten_and_says_why(make_cell, m
 
 def test_averaging_cells_stand_in_for_the_treatment(make_cell, make_claim) -> None:  # type: ignore[no-untyped-def]
     null = {"name": "snapshot_average", "cells": [C], "must_be_beaten": True}
-    runs = make_cell(A, [0.0, 0.1, 0.2]) + make_cell(B, [1.0, 1.1, 1.2])
-    weak = judge(make_claim(**claim(null=null)), runs + make_cell(C, [0.3, 0.4, 0.5]))
+    runs = make_cell(A, [0.0, 0.1, 0.2, 0.1]) + make_cell(B, [1.0, 1.1, 1.2, 1.1])
+    weak = judge(make_claim(**claim(null=null)), runs + make_cell(C, [0.3, 0.4, 0.5, 0.4]))
     assert weak.null is not None
     assert (weak.null.value, weak.state) == (pytest.approx(0.3), "supported")
-    strong = judge(make_claim(**claim(null=null)), runs + make_cell(C, [0.8, 0.9, 1.0]))
+    strong = judge(make_claim(**claim(null=null)), runs + make_cell(C, [0.6, 1.2, 1.1, 0.7]))
     assert strong.state == "inconclusive"
 
 
@@ -310,7 +310,6 @@ def test_the_margin_of_an_equivalence_is_its_null(make_cell, make_claim) -> None
         "kind": "equivalence",
         "treatment": [B],
         "control": [A],
-        "paired": True,
     }
     null = {"name": "equivalence_margin"}
     runs = make_cell(A, [0.5, 0.51, 0.52]) + make_cell(B, [0.9, 0.91, 0.92])
@@ -340,8 +339,8 @@ def test_shuffling_in_time_leaves_no_correlation_and_time_itself_may_explain_one
     verdict = judge(make_claim(**parts, null={"name": "time_shuffled"}), runs)
     assert verdict.state == "supported"
     assert verdict.null is not None and verdict.null.value == pytest.approx(0.0, abs=0.01)
-    # The mean of six coefficients of 40 points has deviation 1 / sqrt(6 * 39).
-    assert verdict.null.high == pytest.approx(1.96 / np.sqrt(6 * 39), rel=0.1)
+    # A coefficient of 40 points has deviation 1 / sqrt(39), the median of six 0.463 times that.
+    assert verdict.null.high == pytest.approx(1.96 * 0.463 / np.sqrt(39), rel=0.1)
     time = {"name": "plain_time", "must_be_beaten": True}
     verdict = judge(make_claim(**parts, null=time), runs)
     assert (verdict.state, verdict.null.value if verdict.null else None) == ("inconclusive", 1.0)

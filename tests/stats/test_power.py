@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from suite.specs.claims import ClaimSpec
+from suite.stats import sequential
 from suite.stats.columns import Column
 from suite.stats.power import power, seeds_to_settle
 
@@ -38,64 +39,66 @@ def test_power_by_resampling_is_that_of_a_t_test(make_claim: Claims, effect, see
     assert seen == pytest.approx(power_of_t(effect, seeds), abs=0.08)
 
 
-def test_seeds_to_settle_are_those_of_a_power_of_eighty_percent(make_claim: Claims) -> None:
-    for effect in (0.3, 0.6):
-        seeds = seeds_to_settle(difference(make_claim), columns(effect), confidence=0.95)
-        assert seeds is not None
-        assert 0.72 < power_of_t(effect, seeds) < 0.88
+def settled(spec: ClaimSpec, of: dict[str, Column], planned: int = 8, **parts: Any) -> int | None:
+    return seeds_to_settle(spec, of, planned=planned, look=0, **parts)
+
+
+def test_seeds_to_settle_are_those_of_the_first_coming_look_with_a_power_of_eighty_percent(
+    make_claim: Claims,
+) -> None:
+    for effect, look in ((0.6, 3), (0.75, 2), (1.3, 1)):
+        seeds = settled(difference(make_claim), columns(effect))
+        assert seeds == sequential.seeds(8, look)
+        # A power of t is clearly on its side of 80 % at this look and at the one before.
+        assert power_of_t(effect, seeds, sequential.confidence(look)) > 0.85
+        if look > 1:
+            before = sequential.confidence(look - 1)
+            assert power_of_t(effect, seeds // 2, before) < 0.75
+
+
+def test_a_look_that_was_there_does_not_settle_what_it_left_open(make_claim: Claims) -> None:
+    found = seeds_to_settle(difference(make_claim), columns(1.2), planned=8, look=2)
+    assert found == sequential.seeds(8, 3)
 
 
 def test_few_seeds_do_not_make_the_spread_look_smaller(make_claim: Claims) -> None:
     # Three values have a deviation of 1; drawn with replacement they would have 0.82.
-    three = seeds_to_settle(difference(make_claim), columns(0.5, seeds=3), confidence=0.95)
-    many = seeds_to_settle(difference(make_claim), columns(0.5, seeds=30), confidence=0.95)
-    assert three is not None and many is not None
-    assert three == pytest.approx(many, abs=5)
-
-
-def test_more_confidence_takes_more_seeds(make_claim: Claims) -> None:
-    usual = seeds_to_settle(difference(make_claim), columns(0.6), confidence=0.95)
-    careful = seeds_to_settle(difference(make_claim), columns(0.6), confidence=0.999)
-    assert usual is not None and careful is not None
-    assert careful > 1.5 * usual
+    few, many = (
+        power(difference(make_claim), columns(0.5, seeds=n), 30, confidence=0.95) for n in (3, 30)
+    )
+    assert few == pytest.approx(many, abs=0.08)
 
 
 def test_an_effect_the_other_way_is_settled_as_well(make_claim: Claims) -> None:
-    for effect in (0.5, -0.5):
-        seeds = seeds_to_settle(difference(make_claim), columns(effect), confidence=0.95)
-        assert seeds is not None and 25 < seeds < 50
+    assert [settled(difference(make_claim), columns(effect)) for effect in (0.75, -0.75)] == [
+        32,
+        32,
+    ]
 
 
 def test_what_lies_between_falsifier_and_margin_is_never_settled(make_claim: Claims) -> None:
     spec = difference(make_claim, margin=1.0, falsifier=0.0)
-    assert seeds_to_settle(spec, columns(0.5), confidence=0.95) is None
+    assert settled(spec, columns(0.5)) is None
 
 
 def test_a_null_that_is_not_beaten_is_never_settled(make_claim: Claims) -> None:
-    found = seeds_to_settle(
-        difference(make_claim), columns(0.5), confidence=0.95, beaten=lambda bounds: False
-    )
-    assert found is None
+    assert settled(difference(make_claim), columns(0.5), beaten=lambda bounds: False) is None
 
 
 def test_pairs_stay_together_when_seeds_are_drawn(make_claim: Claims) -> None:
     names, shared = tuple(range(6)), np.array([0.0, 50.0, 10.0, 90.0, 20.0, 70.0])
     noise = np.array([0.1, -0.1, 0.2, -0.2, 0.1, -0.1])
     both = {A: Column(names, shared), B: Column(names, shared + 0.1 + noise)}
-    paired = seeds_to_settle(difference(make_claim), both, confidence=0.95)
-    assert paired is not None and paired < 60
-    assert seeds_to_settle(difference(make_claim, paired=False), both, confidence=0.95) is None
+    paired = settled(difference(make_claim), both)
+    assert paired is not None and paired < 100
+    assert settled(difference(make_claim, paired=False), both) is None
 
 
 def test_readings_of_cost_are_never_settled_by_seeds(make_claim: Claims) -> None:
     spec = make_claim(kind="cost", clock={"seconds": "plugin/pptb"}, measured=[A], bound=0.05)
-    assert (
-        seeds_to_settle(spec, {A: Column((0, 1), np.array([0.04, 0.06]))}, confidence=0.95) is None
-    )
+    assert settled(spec, {A: Column((0, 1), np.array([0.04, 0.06]))}) is None
 
 
 def test_the_same_runs_give_the_same_number(make_claim: Claims) -> None:
-    found = {
-        seeds_to_settle(difference(make_claim), columns(0.4), confidence=0.95) for _ in range(2)
-    }
+    found = {settled(difference(make_claim), columns(0.4)) for _ in range(2)}
     assert len(found) == 1
