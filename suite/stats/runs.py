@@ -15,6 +15,7 @@ from suite.specs.claims import (
 )
 from suite.specs.models import Scale
 from suite.stats.scores import auc_per_seed, final_per_seed, score
+from suite.store import numerics
 from suite.store.evidence import Record
 from suite.store.store import State
 
@@ -77,6 +78,11 @@ class Run:
     def budget(self) -> int:
         """Planned steps."""
         return int(self.spec["budget"])
+
+    @property
+    def numerics(self) -> dict[str, str]:
+        """What decides the run's bits beyond its spec; "not recorded" where that is not known."""
+        return numerics.of(self.provenance)
 
     def name(self) -> str:
         """How a reason names the run."""
