@@ -39,6 +39,7 @@ from suite.stats.runs import Run
 from suite.stats.verdicts import Verdict, side_by_side
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
+from suite.store.numerics import NOT_RECORDED
 from suite.store.store import Store
 from suite.training.loading import agent_from_checkpoint
 
@@ -340,10 +341,13 @@ def why(
         stale = f", stale: {run.stale}" if run.stale else ""
         _say(f"{run.key}  {run.name()}, {run.state}{stale}")
     found = compare(first, second, rounded=any(rounded for _, rounded in sides))
-    for section in ("spec", "versions", "lock", "code", "machine"):
+    for section in ("spec", "versions", "lock", "code", "numerics", "machine"):
         differences: tuple[Difference, ...] = getattr(found, section)
         known = section in ("spec", "versions") or found.traces is not None
-        _say(f"{section}: {'' if differences else 'the same' if known else 'not known'}")
+        same = "the same" if known else "not known"
+        if section == "numerics" and known and NOT_RECORDED in first.numerics.values():
+            same = "the same as far as they were recorded"
+        _say(f"{section}: {'' if differences else same}")
         for one in differences:
             _say(f"  {one.path}: {one.left} | {one.right}")
     if found.traces is None:

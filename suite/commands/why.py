@@ -12,12 +12,13 @@ from suite.store.evidence import DIGITS
 
 ABSENT = "-"
 
-# Sections of provenance by entry. `seconds` differ between any two runs.
+# Sections of provenance by entry. `seconds` differ between any two runs, numerics are compared by
+# what is known of them.
 _SECTIONS = {
     **dict.fromkeys(("constraints_sha256", "libraries", "extensions", "python"), "lock"),
     "git": "code",
 }
-_LEFT_OUT = ("seconds",)
+_LEFT_OUT = ("seconds", "numerics")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Comparison:
     versions: tuple[Difference, ...]
     lock: tuple[Difference, ...]
     code: tuple[Difference, ...]
+    numerics: tuple[Difference, ...]
     machine: tuple[Difference, ...]
     traces: Traces | None  # None unless both runs are complete
 
@@ -77,9 +79,11 @@ def compare(left: Run, right: Run, *, rounded: bool) -> Comparison:
                 provenance[_SECTIONS.get(entry, "machine")][i][entry] = value
     versions = [run.spec.get("versions", {}) for run in (left, right)]
     both = bool(left.provenance and right.provenance)
+    numerics = [run.numerics for run in (left, right)]
     return Comparison(
         spec=tuple(_differences(_without_versions(left), _without_versions(right))),
         versions=tuple(Difference(*entry) for entry in _unequal(*versions)),
+        numerics=tuple(Difference(*entry) for entry in _unequal(*numerics)) if both else (),
         **{name: tuple(_differences(*sides)) if both else () for name, sides in provenance.items()},
         traces=_traces(left, right, rounded) if both else None,
     )

@@ -113,6 +113,36 @@ def test_versions_lock_code_and_machine_are_told_apart():
     assert found.spec == ()
 
 
+def test_numerics_have_a_section_of_their_own():
+    recorded = {"products": "numpy-1", "blas": "openblas 0.3 Haswell", "torch": "2"}
+    left = run_of({}, numerics=recorded, cpu="slow")
+    right = run_of({}, numerics={**recorded, "blas": "openblas 0.3 SkylakeX"}, cpu="fast")
+    found = compare(left, right, rounded=False)
+    told = ("blas", "openblas 0.3 Haswell", "openblas 0.3 SkylakeX")
+    assert paths(found.numerics) == [told]
+    assert paths(found.machine) == [("cpu", "slow", "fast")]
+    assert not compare(left, left, rounded=False).numerics
+    earlier = run_of({}, libraries={"torch": "2"}, cpu="slow")
+    names = [one.path for one in compare(left, earlier, rounded=False).numerics]
+    assert "products" in names and "blas" in names and "torch" not in names
+
+
+def test_numerics_stand_before_the_machine_and_may_not_be_known(suite, project: Path):
+    assert suite("run", WALK).exit_code == 0
+    runs = [f"{WALK}:{seed}@smoke" for seed in (0, 1)]
+    lines = suite("why", *runs).stdout.splitlines()
+    at = lines.index("numerics: the same")
+    assert lines[at + 1].startswith("machine:")
+    for path in project.glob("runs/*/provenance.json"):
+        provenance = json.loads(path.read_text())
+        del provenance["numerics"]
+        path.write_text(json.dumps(provenance))
+    told = suite("why", *runs).stdout
+    assert "numerics: the same as far as they were recorded" in told
+    told = suite("why", runs[0], "dead_unit_walk--walk-sign-none--none:0@smoke").stdout
+    assert "numerics: not known" in told
+
+
 def test_seeds_part_and_a_run_does_not_part_from_its_evidence(suite, project: Path):
     assert suite("run", WALK).exit_code == 0
     told = suite("why", f"{WALK}:0@smoke", f"{WALK}:1@smoke")
