@@ -657,7 +657,7 @@ BAD = [
         "hopper--td3--pptb",
         "hopper--td3--ppbt",
         (
-            "{S}:37: claim 'pptb-C15' names a cell that does not exist: 'hopper--td3--ppbt'; "
+            "{S}:38: claim 'pptb-C15' names a cell that does not exist: 'hopper--td3--ppbt'; "
             "known: hopper--td3--none, hopper--td3--pptb, random_labels--mlp--none, "
             "walk--walk-sign--none; did you mean 'hopper--td3--pptb'?"
         ),
@@ -675,7 +675,7 @@ BAD = [
         S,
         "bound: 1.0",
         "bound: high",
-        "{S}:39: bound of the claim is 'high'; should be a valid number; correct it",
+        "{S}:40: bound of the claim is 'high'; should be a valid number; correct it",
     ),
     (
         S,
@@ -683,12 +683,26 @@ BAD = [
         "setled_at: smoke",
         (
             "{S}:29: missing key 'settled_at' in the claim; keys: id, source, says, reported, "
-            "falsified_if, settled_at, needs, minimum_seeds, preconditions, null, diverged_as, "
-            "kind, figure, measured, direction, bound; add it\n{S}:35: unknown key 'setled_at' "
-            "in the claim; known: bound, direction, diverged_as, falsified_if, figure, id, "
-            "kind, measured, minimum_seeds, needs, null, preconditions, reported, says, "
-            "settled_at, source; did you mean 'settled_at'?"
+            "kind_of_claim, settled_at, settled_because, minimum_seeds, preconditions, null, kind, "
+            "figure, measured, direction, bound, diverged; add it\n{S}:36: unknown key 'setled_at' "
+            "in the claim; known: bound, direction, diverged, figure, id, kind, "
+            "kind_of_claim, measured, minimum_seeds, null, preconditions, reported, says, "
+            "settled_at, settled_because, source; did you mean 'settled_at'?"
         ),
+    ),
+    (
+        S,
+        "kind_of_claim: extension",
+        "kind_of_claim: theirs",
+        "{S}:34: kind_of_claim of the claim is 'theirs'; should be 'paper', 'extension' or 'ours'; "
+        "correct it",
+    ),
+    (
+        S,
+        "settled_because: it shows within minutes",
+        "settled_because: ''",
+        "{S}:35: settled_because of the claim is ''; String should have "
+        "at least 1 character; correct it",
     ),
     (
         S,
@@ -777,7 +791,7 @@ def test_a_bad_null_is_refused(tmp_path: Path, null: str, error: str) -> None:
     study = STUDY.replace("bound: 1.0\n", f"bound: 1.0\n    null: {{{null}}}\n")
     with pytest.raises(SpecError) as refused:
         load(tmp_path, {**FILES, S: study})
-    assert str(refused.value) == f"{S}:40: {error}"
+    assert str(refused.value) == f"{S}:41: {error}"
 
 
 CLAIM = STUDY[STUDY.index("  - kind: threshold") :]
@@ -812,43 +826,51 @@ CORRELATION = """\
     [
         (
             DIFFERENCE + "    null: {name: time_shuffled}\n",
-            "{S}:41: the claim: null 'time_shuffled' does not fit; best_of_n, snapshot_average, "
+            "{S}:42: the claim: null 'time_shuffled' does not fit; best_of_n, snapshot_average, "
             "random_walk, random_subspace, one with a value and its source would; values that "
             "agree; change one of them",
         ),
         (
             DIFFERENCE + "    aggregate: iqm\n    null: {name: best_of_n, n: 12}\n",
-            "{S}:42: the claim: null 'best_of_n' is computed for aggregate mean only; values that "
+            "{S}:43: the claim: null 'best_of_n' is computed for aggregate mean only; values that "
             "agree; change one of them",
         ),
         (
             DIFFERENCE + "    null: {name: snapshot_average, cells: [walk--walk-sign--none]}\n",
-            "{S}:41: the claim: null: one cell for each treatment, in the same order of tasks; "
+            "{S}:42: the claim: null: one cell for each treatment, in the same order of tasks; "
             "values that agree; change one of them",
         ),
         (
             DIFFERENCE + "    null: {name: snapshot_average, cells: [hopper--td3--mean]}\n",
-            "{S}:41: claim 'pptb-C15' names a cell that does not exist: 'hopper--td3--mean'; "
+            "{S}:42: claim 'pptb-C15' names a cell that does not exist: 'hopper--td3--mean'; "
             "known: hopper--td3--none, hopper--td3--pptb, random_labels--mlp--none, "
             "walk--walk-sign--none; did you mean 'hopper--td3--none'?",
         ),
         (
             CORRELATION + "    null: {name: plain_time}\n",
-            "{S}:40: the claim: null 'plain_time' needs a pair of series; values that agree; "
+            "{S}:41: the claim: null 'plain_time' needs a pair of series; values that agree; "
             "change one of them",
         ),
         (
+            DIFFERENCE.replace("kind: difference", "kind: equivalence").replace(
+                "    direction: greater\n", "    margin: 0.1\n"
+            ),
+            "{S}:40: unknown key 'paired' in the claim; known: control, figure, id, kind, "
+            "kind_of_claim, margin, minimum_seeds, null, preconditions, reported, says, "
+            "settled_at, settled_because, source, treatment; correct the name",
+        ),
+        (
             CORRELATION + "    bound: 1.0\n",
-            "{S}:40: bound of the claim is 1.0; should be less than 1; correct it",
+            "{S}:41: bound of the claim is 1.0; should be less than 1; correct it",
         ),
         (
             CORRELATION.replace("spearman", "kendall"),
-            "{S}:37: method of the claim is 'kendall'; should be 'pearson' or 'spearman'; "
+            "{S}:38: method of the claim is 'kendall'; should be 'pearson' or 'spearman'; "
             "correct it",
         ),
         (
             DIFFERENCE.replace("kind: difference", "kind: equivalence").replace(
-                "    direction: greater\n",
+                "    paired: true\n    direction: greater\n",
                 "    margin: 0.1\n    null: "
                 "{name: zero, value: 0.0, source: none, must_be_beaten: true}\n",
             ),
@@ -919,7 +941,7 @@ def test_a_claim_defined_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as refused:
         load(tmp_path, {**FILES, S: STUDY + claim})
     assert str(refused.value) == (
-        f"{S}:41: duplicate claim 'pptb-C15', first at {S}:29; each id once; rename one of them"
+        f"{S}:42: duplicate claim 'pptb-C15', first at {S}:29; each id once; rename one of them"
     )
 
 

@@ -22,6 +22,7 @@ from suite.stats.runs import Run
 from suite.stats.scenarios import SHAPES as ALL_SHAPES
 from suite.stats.scenarios import Shape
 
+TRIALS = 300
 PLANNED = 6
 MOST = 4 * PLANNED
 TASK = TaskSpec(name="toy", family="synthetic", environment="toy")
@@ -245,5 +246,5 @@ def table(trials: int) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--trials", type=int, default=TRIALS)
     table(parser.parse_args().trials)
