@@ -188,8 +188,8 @@ def test_documented_rates_over_all_that_one_can_do_are_below_five_percent() -> N
     found = [row for row in table if len(row) == 2 + len(ways.SHAPES) and row[1] in ways.CLAIMS]
     assert len(found) == len(ways.WAYS) * len(ways.CLAIMS)
     assert [row[0] for row in found if row[0]] == list(ways.WAYS)
-    # Two standard errors of a rate of 5 % in 300 trials are 2.5 %.
-    assert max(float(cell) for row in found for cell in row[2:]) <= 5.0 + 2.5
+    # Two standard errors of a rate of 5 % in 200 trials are 3.1 %.
+    assert max(float(cell) for row in found for cell in row[2:]) <= 5.0 + 3.1
 
 
 def test_a_documented_rate_is_what_the_simulation_gives() -> None:

@@ -22,7 +22,7 @@ from suite.stats.runs import Run
 from suite.stats.scenarios import SHAPES as ALL_SHAPES
 from suite.stats.scenarios import Shape
 
-TRIALS = 300
+TRIALS = 200
 PLANNED = 6
 MOST = 4 * PLANNED
 TASK = TaskSpec(name="toy", family="synthetic", environment="toy")
