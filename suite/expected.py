@@ -78,9 +78,7 @@ def read(root: Path) -> Expected | None:
     document = read_yaml(root / PATH, PATH.as_posix())
     checker = Checker()
     found: dict[str, Recorded] = {}
-    # A file of comments alone records nothing.
-    studies = {} if document.value is None else _children(checker, document, "the file")
-    for study, claims in studies.items():
+    for study, claims in _children(checker, document, "the file").items():
         for claim, scales in _children(checker, claims, f"study {study!r}").items():
             if claim in found:
                 wrong = f"claim {claim!r} again, first on line {found[claim].line}"
@@ -115,7 +113,7 @@ def write(root: Path, expected: Expected) -> None:
             lines.append(f"  {claim}:" if entries else f"  {claim}: {{}}")
             lines += [f"    {s}: {_flow(entries[s])}" for s in SCALES if s in entries]
     (root / PATH).parent.mkdir(exist_ok=True)
-    (root / PATH).write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+    (root / PATH).write_text(HEAD + "\n".join(lines or ["{}"]) + "\n", encoding="utf-8")
 
 
 def _flow(entry: Entry) -> str:
