@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -281,36 +281,11 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    from suite.verdict_table import table
+
     yield  # the table closes the report
-    rows = _rows(report for reports in terminalreporter.stats.values() for report in reports)
-    if not rows:
-        return
-    terminalreporter.section("verdicts")
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    for row in rows:
-        cells = [f"{text:<{width}}" for text, width in zip(row, widths, strict=False) if width]
-        terminalreporter.write_line("  ".join([*cells, row[-1]]))
-    states = [verdict for _, verdict, *_ in rows]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
-    kinds = [kind for *_, kind, _ in rows]
-    if any(kinds):
-        counts += f"; {kinds.count('changed')} changed"
-    terminalreporter.write_line(counts)
-
-
-def _rows(reports: Iterable[Any]) -> list[tuple[str, ...]]:
-    """Claim, verdict, scale, how it compares with the recorded one ("" without any) and reason of
-    the judged claims, in the order of the studies.
-
-    Under xdist the reports come from the workers; they are all that the controller knows.
-    """
-    found = {}
-    for report in reports:
-        told = dict(getattr(report, "user_properties", ()))
-        if "claim" in told and getattr(report, "when", "") == "call":
-            kind, reason = told.get("compared", ""), told["reason"]
-            if "differing" in told and kind != "expected":
-                reason = f"{told['differing']}; {reason}"
-            row = (told["claim"], told["verdict"], told.get("scale", "-"), kind, reason)
-            found[report.location[:2], told["claim"]] = row
-    return [found[place] for place in sorted(found)]
+    lines = table(report for reports in terminalreporter.stats.values() for report in reports)
+    if lines:
+        terminalreporter.section("verdicts")
+    for line in lines:
+        terminalreporter.write_line(line)

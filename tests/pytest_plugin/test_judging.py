@@ -15,7 +15,7 @@ from suite.specs.claims import ClaimSpec
 from suite.specs.models import Cell
 from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.registry import AGENTS
-from suite.stats import sequential
+from suite.stats import sequential, verdicts
 from suite.stats.collecting import collect_runs
 from suite.stats.verdicts import Verdict
 from suite.store.store import Store
@@ -29,6 +29,8 @@ def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trainer:
     write_project(tmp_path)
     made_up = Trainer(lambda run: 0.2 + 0.04 * (run.seed % 3))
     monkeypatch.setattr(suite.judging, "run_cells", made_up)
+    # An estimate that takes most of the time and decides nothing.
+    monkeypatch.setattr(verdicts, "seeds_to_settle", lambda *_, **__: None)
     return made_up
 
 
