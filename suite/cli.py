@@ -5,6 +5,7 @@ import os
 import warnings
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from suite import expected
 from suite.commands.doctor import examine, smoke_can_run
 from suite.commands.export import ExportError, rows, write_csv, write_parquet, write_tensorboard
 from suite.commands.known_runs import UnknownRunError, find_run, known_runs
@@ -24,7 +26,7 @@ from suite.engine.run import EngineError, run_cells
 from suite.envs.pictures import Policy, Renderer
 from suite.envs.pictures import render as draw_task
 from suite.extensions import ExtensionError
-from suite.judging import judge_all
+from suite.judging import judge_all, judge_by_scale
 from suite.plugins.registry import PLUGINS
 from suite.report.page import write_report
 from suite.report.results import write_curves, write_verdicts
@@ -258,7 +260,11 @@ def _verdicts(project: Project) -> tuple[list[Any], list[Verdict]]:
 
 
 @app.command()
-def verify() -> None:
+def verify(
+    record: Annotated[
+        bool, typer.Option("--record", help=f"write {expected.PATH}, with which pytest compares")
+    ] = False,
+) -> None:
     """Judge every claim from finished runs and evidence; write reports/verdicts.json."""
     project = _project()
     runs, verdicts = _verdicts(project)
@@ -270,6 +276,30 @@ def verify() -> None:
         sides = side_by_side(verdict)
         table.add_row(verdict.claim, verdict.state, verdict.scale or "-", sides, verdict.reason)
     console.print(table)
+    if record:
+        _record(project, runs)
+
+
+def _record(project: Project, runs: list[Run]) -> None:
+    """Record the verdicts, and say what that changes."""
+    with TemporaryDirectory() as nothing:
+        committed = collect_runs(project, Store(Path(nothing)), EVIDENCE)
+    found = expected.record(
+        [(study.name, claim.id) for study in project.studies.values() for claim in study.claims],
+        judge_by_scale(project, runs),
+        judge_by_scale(project, committed),
+        expected.read(project.root) or {},
+    )
+    expected.write(project.root, found.expected)
+    _say(f"{expected.PATH} has the verdicts on {len(found.expected)} claims")
+    for what, claims in (
+        ("changed", found.changed),
+        ("new", found.added),
+        ("in no study any more, dropped", found.dropped),
+        ("left as they were where their runs are not here", found.kept),
+    ):
+        if claims:
+            _say(f"{what}: {', '.join(claims)}")
 
 
 @app.command()

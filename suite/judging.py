@@ -3,6 +3,7 @@
 `suite verify` and the report take all; `pytest` asks for one claim or cell at a time.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +25,6 @@ from suite.store.store import Store
 
 # Seeds at most, as a multiple of the planned ones, when they are added until a claim is settled.
 CAP = 4
-MANY = 10**6
 
 # With these a claim stays inconclusive however many seeds are added.
 BEYOND_SEEDS = {"scale below", "precondition", "diverged", "tasks missing"}
@@ -50,6 +50,21 @@ def judge_all(project: Project, runs: Sequence[Run]) -> list[Verdict]:
     ]
 
 
+def judge_by_scale(project: Project, runs: Sequence[Run]) -> dict[str, dict[Scale, Verdict]]:
+    """What the runs of each scale alone say about every claim, by id."""
+    expected = expectations(project)
+    here = {scale: [run for run in runs if run.scale == scale] for scale in SCALES}
+    return {
+        claim.id: {
+            scale: verdict
+            for scale in SCALES
+            if (verdict := judge(claim, here[scale], expected)).scale is not None
+        }
+        for study in project.studies.values()
+        for claim in study.claims
+    }
+
+
 class Judging:
     """A project's claims and cells, at one scale or at the largest that has what is needed.
 
@@ -57,8 +72,8 @@ class Judging:
     verdicts still wait for the looks that follow from the plan (`suite.stats.sequential`). With
     `train`, runs that are missing at the scale (`smoke` if none is given) are trained first, each
     once, in this process. With `until_conclusive`, a claim's cells get the seeds of the next look,
-    up to `seed_cap` (4 times the planned number if it is None), for as long as it stays
-    inconclusive.
+    up to `seed_cap` (4 times the planned number if it is None) and to `seeds`, for as long as it
+    stays inconclusive.
 
     Raises SpecError and ExtensionError for a project that cannot be loaded.
     """
@@ -96,7 +111,8 @@ class Judging:
         planned = {
             name: len(self._expected[name, cell.scale].seeds) for name, cell in cells.items()
         }
-        cap = min(self.seed_cap or CAP * min(planned.values()), self.seeds or MANY)
+        # Seeds beyond those that count would be trained for nothing.
+        cap = min(self.seed_cap or CAP * min(planned.values()), self.seeds or sys.maxsize)
         look = 0
         while _more_seeds_may_settle(claim, verdict, sequential.seeds(min(planned.values()), look)):
             wanted = {name: sequential.seeds(seeds, look) for name, seeds in planned.items()}
@@ -106,6 +122,11 @@ class Judging:
             verdict = judge(claim, self._collected(), self._expected)
             look += 1
         return verdict
+
+    def at_scale(self, claim: ClaimSpec, scale: Scale) -> Verdict:
+        """What the runs of one scale alone say about a claim, from what is there."""
+        runs = [run for run in self._collected() if run.scale == scale]
+        return judge(claim, runs, self._expected)
 
     def cell(self, name: str) -> CellState:
         """How a cell stands, after training what it lacks if that is wanted."""

@@ -1,27 +1,31 @@
 """Studies as pytest items: a cell passes when it is trained, a claim when it is supported.
 
 `tasks/studies/*.yaml` are collected as files. A claim fails when it is contradicted and is skipped,
-with its reason, when it is inconclusive or not run. Nothing trains without `--train`.
+with its reason, when it is inconclusive or not run. Where verdicts are recorded (`suite.expected`),
+a contradiction that is recorded is an expected failure, and a claim fails when its verdict changed.
+Nothing trains without `--train`.
 """
 
 # Loaded in every pytest session of this environment: what takes time is imported where it is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator
+import warnings
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from suite.expected import Comparison, Expected
     from suite.judging import Judging
     from suite.specs.claims import ClaimSpec
     from suite.specs.source import Node
     from suite.stats.verdicts import Verdict
 
 SCALES = ("smoke", "short", "paper")
-_PROJECTS = pytest.StashKey[dict[Path, "Judging"]]()
+_PROJECTS = pytest.StashKey[dict[Path, tuple["Judging", "Expected | None"]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +48,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--seed-cap",
         type=_count,
         help="seeds of a cell at most with --until-conclusive (default: 4 times the planned ones)",
+    )
+    group.addoption(
+        "--strict-claims",
+        action="store_true",
+        help="fail every contradicted claim, whatever verdicts are recorded",
     )
 
 
@@ -80,7 +89,7 @@ class Study(pytest.File):
         from suite.specs.source import SpecError, read_yaml
 
         try:
-            judging = self._judging()
+            judging, expected = self._project()
             document = read_yaml(self.path, self.name)
         except (SpecError, ExtensionError) as error:
             raise self.CollectError(str(error)) from error
@@ -90,16 +99,19 @@ class Study(pytest.File):
             yield Cell.from_parent(self, name=cell, judging=judging, line=_line(document, cell))
         places = document.value["claims"].value if "claims" in document.value else []
         for claim, node in zip(judging.project.studies[name].claims, places, strict=True):
-            yield Claim.from_parent(self, name=claim.id, judging=judging, claim=claim, node=node)
+            yield Claim.from_parent(
+                self, name=claim.id, judging=judging, expected=expected, claim=claim, node=node
+            )
 
-    def _judging(self) -> Judging:
-        """The project of this file, loaded once for all its studies."""
+    def _project(self) -> tuple[Judging, Expected | None]:
+        """The project of this file and its recorded verdicts, read once for all its studies."""
+        from suite.expected import read
         from suite.judging import Judging
 
         root, option = self.path.parents[2], self.config.option
         projects = self.config.stash[_PROJECTS]
         if root not in projects:
-            projects[root] = Judging(
+            judging = Judging(
                 root,
                 scale=option.scale,
                 seeds=option.seeds,
@@ -107,7 +119,21 @@ class Study(pytest.File):
                 until_conclusive=option.until_conclusive,
                 seed_cap=option.seed_cap,
             )
+            expected = None if option.strict_claims else read(root)
+            _warn_of_dropped(root, judging, expected or {})
+            projects[root] = judging, expected
         return projects[root]
+
+
+def _warn_of_dropped(root: Path, judging: Judging, expected: Expected) -> None:
+    """A warning for each recorded claim that no study has: no item could name it."""
+    from suite.expected import PATH, RECORD
+
+    present = {claim.id for study in judging.project.studies.values() for claim in study.claims}
+    for claim in [claim for claim in expected if claim not in present]:
+        message = f"claim {claim} is recorded and in no study any more; `{RECORD}` drops it"
+        line = expected[claim].line
+        warnings.warn_explicit(message, pytest.PytestWarning, str(root / PATH), line)
 
 
 def _line(study: Node, cell: str) -> int:
@@ -167,15 +193,24 @@ class Cell(_Judged):
 
 
 class Claim(_Judged):
-    """Passes when supported, fails when contradicted, else is skipped with the reason."""
+    """Passes when supported, fails when contradicted, else is skipped with the reason.
 
-    def __init__(self, claim: ClaimSpec, node: Node, **rest: Any) -> None:
+    With recorded verdicts it fails when one changed, and is expected to fail when contradicted as
+    recorded.
+    """
+
+    def __init__(self, claim: ClaimSpec, expected: Expected | None, node: Node, **rest: Any):
         super().__init__(line=node.line, **rest)
         self.claim = claim
+        self.expected = expected
         self.add_marker("claim")
 
     def runtest(self) -> None:
+        from suite.expected import RECORD
+
         verdict = self.judging.verdict(self.claim)
+        compared = self._compared(verdict)
+        kind, differing = (compared.kind, compared.differing) if compared else ("new", "")
         self.tell(
             claim=verdict.claim,
             verdict=verdict.state,
@@ -184,18 +219,44 @@ class Claim(_Judged):
             low=verdict.low,
             high=verdict.high,
             reason=verdict.reason,
+            expected=compared and compared.recorded,
+            compared=compared and compared.kind,
+            differing=differing or None,
         )
-        if verdict.state == "contradicted":
-            pytest.fail(_contradiction(self.claim, verdict), pytrace=False)
-        if verdict.state != "supported":
-            pytest.skip(f"{verdict.state}: {verdict.reason}")
+        record = f"If this is the finding, record it: {RECORD}"
+        if kind == "changed":
+            told = _told(self.claim, verdict)
+            pytest.fail(f"changed at {differing}\n{told}\n{record}", pytrace=False)
+        if verdict.state == "contradicted" and kind != "not compared":
+            if kind == "expected":
+                pytest.xfail(f"contradicted at {verdict.scale}, as recorded: {verdict.reason}")
+            pytest.fail(f"{_told(self.claim, verdict)}\n{record}", pytrace=False)
+        if verdict.state != "supported" or kind == "not compared":
+            reason = f"{verdict.reason}; {differing}" if differing else verdict.reason
+            pytest.skip(f"{verdict.state}: {reason}")
+
+    def _compared(self, verdict: Verdict) -> Comparison | None:
+        """The verdict beside the recorded one, at the scales that this session counts."""
+        from suite.expected import compare
+
+        if self.expected is None:
+            return None
+        judging, recorded = self.judging, self.expected.get(self.claim.id)
+        return compare(
+            recorded.entries if recorded else None,
+            verdict,
+            lambda scale: judging.at_scale(self.claim, scale),
+            judging.scale,
+            limited=judging.seeds is not None,
+        )
 
 
-def _contradiction(claim: ClaimSpec, verdict: Verdict) -> str:
+def _told(claim: ClaimSpec, verdict: Verdict) -> str:
+    """A verdict in full: what is claimed, when it would be contradicted, and the runs behind it."""
     from suite.stats.wording import contradicted_if
 
     lines = [
-        f"contradicted at {verdict.scale}: {verdict.reason}",
+        f"{verdict.state} at {verdict.scale or 'no scale'}: {verdict.reason}",
         f"claim: {claim.says} ({claim.source})",
         f"reported: {claim.reported}",
         f"contradicted if: {contradicted_if(claim)}",
@@ -220,28 +281,11 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    from suite.verdict_table import table
+
     yield  # the table closes the report
-    rows = _rows(report for reports in terminalreporter.stats.values() for report in reports)
-    if not rows:
-        return
-    terminalreporter.section("verdicts")
-    width = max(len(claim) for claim, *_ in rows)
-    for claim, verdict, scale, reason in rows:
-        terminalreporter.write_line(f"{claim:<{width}}  {verdict:<12}  {scale:<5}  {reason}")
-    states = [verdict for _, verdict, *_ in rows]
-    counts = (f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
-    terminalreporter.write_line(", ".join(counts))
-
-
-def _rows(reports: Iterable[Any]) -> list[tuple[str, str, str, str]]:
-    """Claim, verdict, scale and reason of the judged claims, in the order of the studies.
-
-    Under xdist the reports come from the workers; they are all that the controller knows.
-    """
-    found = {}
-    for report in reports:
-        told = dict(getattr(report, "user_properties", ()))
-        if "claim" in told and getattr(report, "when", "") == "call":
-            row = (told["claim"], told["verdict"], told.get("scale", "-"), told["reason"])
-            found[report.location[:2], told["claim"]] = row
-    return [found[place] for place in sorted(found)]
+    lines = table(report for reports in terminalreporter.stats.values() for report in reports)
+    if lines:
+        terminalreporter.section("verdicts")
+    for line in lines:
+        terminalreporter.write_line(line)

@@ -25,7 +25,7 @@ cells:
     agents: [mlp]
     plugins: [[], [same]]
     scales:
-      smoke: {seeds: 3, budget: 60, evaluate_every: 20, evaluation_episodes: 0}
+      smoke: {seeds: 8, budget: 60, evaluate_every: 20, evaluation_episodes: 0}
   - tasks: [labels]
     agents: [mlp]
     plugins: [[huge]]

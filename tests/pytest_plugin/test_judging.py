@@ -1,57 +1,26 @@
 """Training what a claim lacks and adding seeds until it is settled; training itself is made up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from made_up import Trainer
 from study import write_project
 
 import suite.judging
 from baselines.classifier import Classifier
 from suite.judging import Judging, judge_all
 from suite.specs.claims import ClaimSpec
-from suite.specs.models import Cell, RunSpec
+from suite.specs.models import Cell
 from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.registry import AGENTS
+from suite.stats import sequential, verdicts
 from suite.stats.collecting import collect_runs
-from suite.stats.intervals import CONFIDENCE
-from suite.stats.sequential import Looks
+from suite.stats.verdicts import Verdict
 from suite.store.store import Store
 
-Accuracy = Callable[[RunSpec], float]
-
-
-class Trainer:
-    """Completes runs with a figure given by `accuracy`, or fails those in `failing`."""
-
-    def __init__(self, accuracy: Accuracy) -> None:
-        self.accuracy = accuracy
-        self.failing: set[int] = set()
-        self.asked: list[tuple[str, int]] = []
-
-    def __call__(self, cells: Sequence[Cell], store: Store) -> None:
-        for cell in cells:
-            for run in cell.runs:
-                self.asked.append((cell.id, run.seed))
-                if run.seed in self.failing:
-                    store.fail(run.key(), "ValueError: odd\n")
-                    continue
-                record = {
-                    "key": run.key(),
-                    "cell": cell.id,
-                    "scale": cell.scale,
-                    "seed": run.seed,
-                    "state": "done",
-                    "message": "",
-                    "spec": run.model_dump(mode="json"),
-                    "series": {},
-                    "figures": {"online_accuracy": self.accuracy(run)},
-                }
-                store.complete(run.key(), record, {})
-
-    def seeds(self, plugin: str) -> list[int]:
-        return [seed for cell, seed in self.asked if cell.endswith(f"--{plugin}")]
+PLANNED = 8
 
 
 @pytest.fixture
@@ -60,6 +29,8 @@ def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trainer:
     write_project(tmp_path)
     made_up = Trainer(lambda run: 0.2 + 0.04 * (run.seed % 3))
     monkeypatch.setattr(suite.judging, "run_cells", made_up)
+    # An estimate that takes most of the time and decides nothing.
+    monkeypatch.setattr(verdicts, "seeds_to_settle", lambda *_, **__: None)
     return made_up
 
 
@@ -70,11 +41,11 @@ def claim(judging: Judging, identity: str) -> ClaimSpec:
 def test_only_what_a_claim_lacks_is_trained(trainer: Trainer, tmp_path: Path) -> None:
     judging = Judging(tmp_path, train=True)
     assert judging.verdict(claim(judging, "small-C1")).state == "supported"
-    assert trainer.asked == [("labels--mlp--none", seed) for seed in range(3)]
+    assert trainer.asked == [("labels--mlp--none", seed) for seed in range(PLANNED)]
     judging.verdict(claim(judging, "small-C3"))
-    assert trainer.seeds("same") == [0, 1, 2] and len(trainer.asked) == 6
-    Judging(tmp_path, train=True, seeds=5).cell("labels--mlp--none")
-    assert trainer.asked[6:] == [("labels--mlp--none", 3), ("labels--mlp--none", 4)]
+    assert trainer.seeds("same") == list(range(PLANNED)) and len(trainer.asked) == 2 * PLANNED
+    Judging(tmp_path, train=True, seeds=10).cell("labels--mlp--none")
+    assert trainer.asked[16:] == [("labels--mlp--none", 8), ("labels--mlp--none", 9)]
 
 
 def test_a_cell_without_runs_at_the_scale_is_not_run(trainer: Trainer, tmp_path: Path) -> None:
@@ -92,48 +63,151 @@ def test_a_run_that_fails_is_tried_once_and_fails_its_cell(
     assert found.state == "failed" and found.reason == "failed at smoke: seed 1 (ValueError: odd)"
     assert found.traceback == "ValueError: odd\n"
     verdict = judging.verdict(claim(judging, "small-C1"))
-    assert verdict.state == "inconclusive" and "failed: labels--mlp--none seed 1" in verdict.reason
-    assert trainer.seeds("none") == [0, 1, 2]
+    assert "failed: labels--mlp--none seed 1 (ValueError: odd)" in verdict.reason
+    assert verdict.evidence[0].seeds == (0, 2, 3, 4, 5, 6, 7)
+    assert trainer.seeds("none") == list(range(PLANNED))
+
+
+def test_too_few_seeds_that_did_not_fail_decide_nothing(trainer: Trainer, tmp_path: Path) -> None:
+    trainer.failing = set(range(6))
+    judging = Judging(tmp_path, train=True)
+    verdict = judging.verdict(claim(judging, "small-C1"))
+    assert verdict.state == "inconclusive"
+    assert "has 2 usable seeds and the claim needs 3; failed: " in verdict.reason
 
 
 def test_a_clear_claim_gets_no_more_seeds(trainer: Trainer, tmp_path: Path) -> None:
     trainer.accuracy = lambda run: 0.5 + 0.001 * run.seed
     judging = Judging(tmp_path, train=True, until_conclusive=True)
     verdict = judging.verdict(claim(judging, "small-C1"))
-    assert verdict.state == "supported" and verdict.confidence == Looks((3, 6, 9, 12)).confidence(0)
-    assert trainer.seeds("none") == [0, 1, 2]
+    assert (verdict.state, verdict.look) == ("supported", 0)
+    assert trainer.seeds("none") == list(range(PLANNED))
 
 
-def test_seeds_are_added_until_the_claim_is_settled(trainer: Trainer, tmp_path: Path) -> None:
-    """At 95 % the first three would do; what is looked at again has to be clearer at first."""
+def open_until(trainer: Trainer, look: int) -> None:
+    """So many seeds below 0.1 that the median is not clear before a look: one of eight, or three
+    of sixteen."""
+    low = {1: 1, 2: 3}[look]
+    trainer.accuracy = lambda run: 0.05 if run.seed < low else 0.5
+
+
+def told(tmp_path: Path) -> dict[str, Verdict]:
+    """What `suite verify` says."""
+    project = Judging(tmp_path).project
+    runs = collect_runs(project, Store(tmp_path / "runs"), tmp_path / "evidence")
+    return {verdict.claim: verdict for verdict in judge_all(project, runs)}
+
+
+@pytest.mark.parametrize("look", [1, 2])
+def test_seeds_are_added_until_the_claim_is_settled(
+    trainer: Trainer, tmp_path: Path, look: int
+) -> None:
+    open_until(trainer, look)
     plain = Judging(tmp_path, train=True)
-    verdict = plain.verdict(claim(plain, "small-C1"))
-    assert verdict.state == "supported" and verdict.confidence == CONFIDENCE
+    assert plain.verdict(claim(plain, "small-C1")).state == "inconclusive"
     judging = Judging(tmp_path, train=True, until_conclusive=True)
     verdict = judging.verdict(claim(judging, "small-C1"))
-    assert verdict.state == "supported" and verdict.confidence == Looks((3, 6, 9, 12)).confidence(1)
-    assert trainer.seeds("none") == [0, 1, 2, 3, 4, 5]
-    assert verdict.evidence[0].seeds == (0, 1, 2, 3, 4, 5)
+    assert (verdict.state, verdict.look) == ("supported", look)
+    assert verdict.confidence == sequential.confidence(look)
+    count = sequential.seeds(PLANNED, look)
+    assert trainer.seeds("none") == list(range(count))
+    assert verdict.evidence[0].seeds == tuple(range(count))
 
 
-def test_the_first_look_counts_the_first_seeds_only(trainer: Trainer, tmp_path: Path) -> None:
-    """Seeds that an earlier session added come in at their own look: the verdict repeats."""
+@pytest.mark.parametrize("look", [0, 1, 2])
+def test_a_look_says_the_same_to_pytest_and_to_verify_and_when_repeated(
+    trainer: Trainer, tmp_path: Path, look: int
+) -> None:
+    if look:
+        open_until(trainer, look)
     first = Judging(tmp_path, train=True, until_conclusive=True)
     verdict = first.verdict(claim(first, "small-C1"))
-    runs = collect_runs(first.project, Store(tmp_path / "runs"), tmp_path / "evidence")
-    told = {v.claim: (v.reason, v.confidence) for v in judge_all(first.project, runs)}
-    assert told["small-C1"] == (verdict.reason, verdict.confidence), "what `suite verify` says"
+    assert verdict.look == look and verdict.state != "inconclusive"
+    trained = len(trainer.asked)
+    assert told(tmp_path)["small-C1"].model_copy(update={"survives_correction": None}) == verdict
+    plain = Judging(tmp_path)
+    assert plain.verdict(claim(plain, "small-C1")) == verdict
     again = Judging(tmp_path, train=True, until_conclusive=True)
     assert again.verdict(claim(again, "small-C1")) == verdict
-    assert len(trainer.asked) == 6
+    assert len(trainer.asked) == trained
 
 
-@pytest.mark.parametrize(("cap", "seeds"), [(None, 12), (7, 7), (2, 3)])
+def test_seeds_between_two_looks_change_nothing(trainer: Trainer, tmp_path: Path) -> None:
+    open_until(trainer, 1)
+    judging = Judging(tmp_path, train=True)
+    first = judging.verdict(claim(judging, "small-C1"))
+    more = Judging(tmp_path, train=True, seeds=15)
+    assert more.verdict(claim(more, "small-C1")).model_copy(update={"flags": ()}) == (
+        first.model_copy(update={"flags": ()})
+    )
+    assert told(tmp_path)["small-C1"].look == 0
+
+
+Step = tuple[str, Sequence[int]]
+STEPS: dict[str, list[Step]] = {
+    "one arm first": [("same", range(16)), ("none", range(16))],
+    "backwards": [("none", range(15, -1, -1)), ("same", range(15, -1, -1))],
+    "in turns": [(arm, range(i, i + 4)) for i in (0, 4, 8, 12) for arm in ("none", "same")],
+    "the even seeds last": [(arm, range(i, 16, 2)) for i in (1, 0) for arm in ("none", "same")],
+}
+
+
+@pytest.mark.parametrize("way", STEPS)
+def test_a_verdict_is_the_same_in_whatever_order_seeds_come(
+    trainer: Trainer, tmp_path: Path, way: str
+) -> None:
+    """And is decided when both arms have all seeds of a look, not before."""
+    trainer.accuracy = lambda run: 0.2 + 0.04 * (run.seed % 3) + 0.02 * bool(run.plugins)
+    judging = Judging(tmp_path)
+    cells = {c.id.split("--")[2]: c for c in judging.project.cells["smoke"]}
+    ended: dict[str, set[int]] = {"none": set(), "same": set()}
+    for arm, seeds in STEPS[way]:
+        cell = cells[arm]
+        runs = tuple(cell.run(seed) for seed in seeds)
+        trainer([cell.model_copy(update={"runs": runs})], Store(tmp_path / "runs"))
+        ended[arm] |= set(seeds)
+        now = told(tmp_path)["small-C3"]
+        whole = [n for n in (8, 16) if all(set(range(n)) <= there for there in ended.values())]
+        assert now.look == (len(whole) - 1 if whole else None)
+        assert whole or now.state in ("inconclusive", "not run")
+    assert now == settled(tmp_path, trainer)
+
+
+def settled(tmp_path: Path, trainer: Trainer) -> Verdict:
+    """The verdict on `small-C3` in a project that trains both looks in one session."""
+    root = tmp_path / "other"
+    root.mkdir()
+    write_project(root)
+    judging = Judging(root, train=True, until_conclusive=True, seed_cap=16)
+    judging.verdict(claim(judging, "small-C3"))
+    return told(root)["small-C3"]
+
+
+@pytest.mark.parametrize(("cap", "seeds"), [(None, 32), (31, 16), (8, 8), (2, 8)])
 def test_the_cap_ends_it(trainer: Trainer, tmp_path: Path, cap: int | None, seeds: int) -> None:
     judging = Judging(tmp_path, train=True, until_conclusive=True, seed_cap=cap)
     verdict = judging.verdict(claim(judging, "small-C3"))
     assert verdict.state == "inconclusive"
     assert trainer.seeds("none") == trainer.seeds("same") == list(range(seeds))
+
+
+@pytest.mark.parametrize("cap", [None, 16, 17, 1000])
+def test_a_cap_that_is_not_reached_does_not_matter(
+    trainer: Trainer, tmp_path: Path, cap: int | None
+) -> None:
+    open_until(trainer, 1)
+    judging = Judging(tmp_path, train=True, until_conclusive=True, seed_cap=cap)
+    verdict = judging.verdict(claim(judging, "small-C1"))
+    assert (verdict.look, verdict.confidence) == (1, sequential.confidence(1))
+
+
+@pytest.mark.parametrize(("seeds", "trained"), [(5, 5), (16, 16), (20, 20)])
+def test_no_seeds_are_added_beyond_those_that_count(
+    trainer: Trainer, tmp_path: Path, seeds: int, trained: int
+) -> None:
+    judging = Judging(tmp_path, train=True, until_conclusive=True, seeds=seeds)
+    assert judging.verdict(claim(judging, "small-C3")).state == "inconclusive"
+    assert trainer.seeds("none") == trainer.seeds("same") == list(range(trained))
 
 
 def test_no_seeds_are_added_where_seeds_do_not_settle(trainer: Trainer, tmp_path: Path) -> None:
@@ -142,7 +216,7 @@ def test_no_seeds_are_added_where_seeds_do_not_settle(trainer: Trainer, tmp_path
     judging = Judging(tmp_path, train=True, until_conclusive=True)
     verdict = judging.verdict(claim(judging, "small-C1"))
     assert "needs scale paper" in verdict.reason
-    assert trainer.seeds("none") == [0, 1, 2]
+    assert trainer.seeds("none") == list(range(PLANNED))
 
 
 class Learner(Classifier):
