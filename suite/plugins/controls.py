@@ -169,7 +169,7 @@ class SnapshotAverage(PolicyPathPlugin):
     Nothing is done before h snapshots are there.
     """
 
-    VERSION = 1
+    VERSION = 2
     kind = "snapshot_average"
     acting: ClassVar = {
         "store_interval": 2,

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -60,6 +60,27 @@ def by_projection(rows, trim_rank, boost_rank, boost):
     newest, oldest = rows[-1].double(), rows[0].double()
     kept = vt[:trim_rank].T @ (vt[:trim_rank] @ newest)
     return kept + boost * vt[:boost_rank].T @ (vt[:boost_rank] @ (newest - oldest)) - newest
+
+
+def rebuilt(window):
+    """The snapshots that a window holds, in float64."""
+    increments = torch.roll(window.increments[: window.count], -window.oldest, 0).double()
+    later = increments[1:].flip(0).cumsum(0).flip(0)
+    newest = window.newest.double()
+    return torch.cat((newest - later, newest.unsqueeze(0)))
+
+
+def far_path(n, m, ratio, smoothness, seed, dtype):
+    """A path whose end is `ratio` times as far from the origin as from its start."""
+    generator = torch.Generator().manual_seed(seed)
+    velocity, velocities = torch.zeros(m).double(), []
+    for step in torch.randn(n, m, generator=generator, dtype=torch.float64):
+        velocity = smoothness * velocity + step
+        velocities.append(velocity)
+    path = torch.stack(velocities).cumsum(0)
+    path -= path[-1].clone()
+    end = torch.randn(m, generator=generator, dtype=torch.float64)
+    return (path + end * (ratio * path[0].norm() / end.norm())).to(dtype)
 
 
 def relative(error, reference):
@@ -503,6 +524,71 @@ def test_float32_agrees_with_a_float64_svd_to_1e_5_of_the_move(smoothness, offse
         assert relative(weights @ held, reference) > 1e-5
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(30, 120),
+    ratio=st.floats(0.1, 1000.0),
+    smoothness=st.sampled_from([0.0, 0.9]),
+    trim_rank=st.none() | st.integers(2, 20),
+    boost=st.sampled_from([0.0, 0.1, 1.0]),
+    centre=st.sampled_from(["none", "mean", "first"]),
+    dense_size=st.sampled_from([20, 512]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 9),
+)
+def test_a_move_is_that_of_a_full_svd_however_far_from_the_origin(
+    n, ratio, smoothness, trim_rank, boost, centre, dense_size, dtype, seed
+):
+    assume(trim_rank is not None or boost > 0)
+    size, least_gap = (400, 1e-3) if dtype == torch.float64 else (20_000, 0.05)
+    rows = far_path(n, size, ratio, smoothness, seed, dtype)
+    window = window_of(rows[:0], capacity=n - 7)
+    for row in rows:
+        window.append(row)
+    base = {"none": 0.0, "mean": rebuilt(window).mean(0), "first": rebuilt(window)[0]}[centre]
+    sigma = torch.linalg.svdvals(rebuilt(window) - base)
+    gaps = 1 - sigma[1:] / sigma[:-1]
+    # Directions of nearly equal singular values are badly determined by the snapshots themselves.
+    assume(all(gaps[rank - 1] > least_gap for rank in (trim_rank, 2 if boost else None) if rank))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eigenpairs, "DENSE_SIZE", dense_size)
+        move = window.trim_and_boost(trim_rank, 2, boost, centre)
+    reference = by_svd(rebuilt(window), trim_rank, 2 if boost else 0, boost, centre)
+    assert relative(move.vector, reference) < 1e-6
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ratio", [120, 400, 1000])
+@pytest.mark.parametrize(
+    "trim_rank, boost, centre", [(64, 0.1, "none"), (8, 0.0, "mean"), (None, 0.1, "first")]
+)
+def test_a_large_window_moves_as_a_full_svd_says(ratio, trim_rank, boost, centre):
+    window = window_of(far_path(800, 1500, ratio, 0.0, 0, torch.float32))
+    move = window.trim_and_boost(trim_rank, 2, boost, centre)
+    reference = by_svd(rebuilt(window), trim_rank, 2 if boost else 0, boost, centre)
+    assert relative(move.vector, reference) < 1e-6
+
+
+@pytest.mark.parametrize("centre", ["none", "mean", "first"])
+@pytest.mark.parametrize("growth", [1.3, 2.0, 4.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_kept_energy_is_a_share_of_a_diverging_path_too(growth, dtype, centre):
+    generator = torch.Generator().manual_seed(0)
+    place, rows = torch.zeros(50).double(), []
+    for _ in range(25):
+        place = growth * place + torch.randn(50, generator=generator, dtype=torch.float64)
+        rows.append(place)
+    window = window_of(torch.stack(rows).to(dtype))
+    held = rebuilt(window)
+    base = {"none": 0.0, "mean": held.mean(0), "first": held[0]}[centre]
+    u, sigma, _ = torch.linalg.svd(held - base, full_matrices=False)
+    energy = (u[-1] * sigma).square()
+    for trim_rank in (1, 2, 5, 24):
+        kept = window.trim_and_boost(trim_rank, 1, 0.1, centre).kept_energy
+        assert 0.0 <= kept <= 1.0
+        assert kept == pytest.approx(float(energy[:trim_rank].sum() / energy.sum()), abs=1e-7)
+
+
 @pytest.mark.parametrize("count", [1, 8, 32])
 def test_lanczos_agrees_with_a_dense_decomposition(count):
     rows = random_path(700, 900, offset=3.0)
@@ -532,6 +618,22 @@ def test_low_rank_beyond_its_rank_is_handled():
     reference = torch.linalg.svdvals(factor) ** 2
     assert torch.allclose(values[:10], reference, rtol=1e-9)
     assert float(values[10:].abs().max()) < 1e-10 * float(reference[0])
+
+
+@pytest.mark.parametrize("size", [64, 1024])
+@pytest.mark.parametrize("height", [4.5, 2.0**30])
+def test_an_eigenvalue_of_the_constant_vector_is_found_once_and_in_its_place(size, height):
+    scale = torch.arange(1.0, 7.0, dtype=torch.float64)
+    bits = torch.arange(size).unsqueeze(1) >> torch.arange(6) & 1
+    factor = (2.0 * bits - 1.0) * scale  # orthogonal columns of zero sum, all without rounding
+    matrix = (factor @ factor.T + height) / size
+    values, vectors = eigenpairs.leading_eigenpairs(
+        lambda block: block @ matrix, size, 9, matrix.device
+    )
+    expected = torch.cat((scale.square(), torch.tensor([height, 0.0, 0.0]).double()))
+    expected = expected.sort(descending=True).values
+    assert torch.allclose(values, expected, rtol=1e-12, atol=1e-12 + 1e-15 * height)
+    assert torch.allclose(vectors @ vectors.T, torch.eye(9).double(), atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:PPTB")
