@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from suite.plugins.nap import (
@@ -130,6 +130,10 @@ class DecayOnly(Plugin):
     acting: ClassVar = {"ratio": 60.0, "fraction": 0.5}
     neutral: ClassVar = {"ratio": 1.0, "fraction": 0.5}
     Settings = DecaySettings
+
+    @classmethod
+    def sets_learning_rate(cls, settings: BaseModel) -> bool:
+        return True
 
     def __init__(self, settings: DecaySettings) -> None:
         super().__init__(settings)
