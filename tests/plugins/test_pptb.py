@@ -16,6 +16,7 @@ from suite.plugins import eigenpairs, path_window
 from suite.plugins.path_window import PathWindow
 from suite.plugins.pptb import PPTB as PPTBPlugin
 from suite.plugins.pptb import PPTBSettings
+from suite.training.rows import cut, stack
 
 from .conftest import PPTB, batch_for
 
@@ -349,6 +350,49 @@ def test_a_replaced_row_counts_from_the_next_change_on():
     replaced[-1] += 1.0
     window.replace_newest(replaced[-1])
     assert relative(window.trim_and_boost(3, 2, 0.1).vector, by_svd(replaced, 3, 2, 0.1)) < 1e-9
+
+
+def with_one_diverged(build, buffer_after, seeds, diverged=2):
+    """Training past two changes, which the seed that diverges skips."""
+    settings = PPTB | {"buffer_after": buffer_after, "capacity": 9}
+    trained = build("classifier", [("pptb", settings)], seeds=seeds).train(5)
+    if diverged in seeds:
+        trained.agent.groups["classifier"].parameters.flat[seeds.index(diverged), 3] = math.nan
+    return trained.train(8)
+
+
+@pytest.mark.parametrize("buffer_after", ["keep", "clear", "replace_last", "append_result"])
+@pytest.mark.parametrize("seeds", [(2, 0, 1), (0, 1, 2)])
+def test_windows_of_unequal_length_resume_in_another_group(build, buffer_after, seeds):
+    whole = with_one_diverged(build, buffer_after, seeds)
+    counts = {window.count for window in whole.plugins[0].windows}
+    assert len(counts) == (2 if buffer_after in ("clear", "append_result") else 1)
+    rows = {seed: copy.deepcopy(cut(whole.state(), i)) for i, seed in enumerate(seeds)}
+    whole.train(10)
+    for group in ((1, 2), (2, 0, 1), (0,), (2,)):
+        resumed = build("classifier", [("pptb", whole.plugins[0].settings.model_dump())], group)
+        resumed.load_state(stack([rows[seed] for seed in group]), 13)
+        resumed.train(10)
+        for i, seed in enumerate(group):
+            found, expected = cut(resumed.state(), i), cut(whole.state(), seeds.index(seed))
+            for name, array in expected.arrays.items():
+                np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("buffer_after", ["keep", "clear", "replace_last", "append_result"])
+def test_what_is_saved_of_a_seed_does_not_depend_on_its_companions(build, buffer_after):
+    together = with_one_diverged(build, buffer_after, (0, 2))
+    for i, seed in enumerate((0, 2)):
+        alone = cut(with_one_diverged(build, buffer_after, (seed,)).state(), 0)
+        for name, array in cut(together.state(), i).arrays.items():
+            np.testing.assert_array_equal(alone.arrays[name], array, err_msg=name)
+
+
+def test_a_checkpoint_holds_the_snapshots_and_few_empty_rows(build):
+    trained = build("classifier", ["pptb"], total=4000).train(8)
+    assert trained.plugins[0].windows[0].count == 5
+    assert trained.plugins[0].state()["increments"].shape[1] <= 7
+    assert trained.train(60).plugins[0].state()["increments"].shape[1] == PPTB["capacity"]
 
 
 def drifting(build, coefficient, capacity, steps):
