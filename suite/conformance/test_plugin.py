@@ -24,7 +24,8 @@ PluginClass = type[Plugin]
 def agent(request: pytest.FixtureRequest, plugin: PluginClass) -> str:
     """The kind of each agent that the plug-in goes with."""
     kind = str(request.param)
-    reason = plugin.refuses(plugin.Settings.model_validate(dict(plugin.acting)), kind)
+    settings = plugin.Settings.model_validate(dict(plugin.acting))
+    reason = plugin.refuses(settings, kind, AGENTS[kind][1])
     if reason is not None:
         pytest.skip(f"{plugin.kind} refuses {kind}: {reason}")
     return kind

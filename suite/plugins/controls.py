@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from suite.plugins.nap import (
@@ -131,6 +131,10 @@ class DecayOnly(Plugin):
     neutral: ClassVar = {"ratio": 1.0, "fraction": 0.5}
     Settings = DecaySettings
 
+    @classmethod
+    def sets_learning_rate(cls, settings: BaseModel) -> bool:
+        return True
+
     def __init__(self, settings: DecaySettings) -> None:
         super().__init__(settings)
         self.settings = settings
@@ -169,7 +173,7 @@ class SnapshotAverage(PolicyPathPlugin):
     Nothing is done before h snapshots are there.
     """
 
-    VERSION = 1
+    VERSION = 2
     kind = "snapshot_average"
     acting: ClassVar = {
         "store_interval": 2,

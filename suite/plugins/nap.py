@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from suite.plugins.protocol import Agent, Plugin, PluginSettings
@@ -183,6 +183,10 @@ class NaP(Plugin):
         self.projections: dict[str, Projection] = {}
         self.joint: dict[str, Projection] = {}
         self.learning_rates: dict[str, float] = {}
+
+    @classmethod
+    def sets_learning_rate(cls, settings: BaseModel) -> bool:
+        return isinstance(settings, NaPSettings) and settings.schedule == "linear"
 
     def change_network(self, network: Network) -> Network:
         """Raises ValueError for affine: joint with another activation than ReLU (App. D)."""

@@ -3,8 +3,8 @@
 Snapshots are held as increments against the snapshot before. A Gram matrix of raw snapshots in
 float32 is useless when the path is short against the norm of the parameters (its rounding scales
 with the norm, not with the path); the inner products of increments round relative to the
-increments, and every sum over them is done in float64. A product with the Gram matrix X X' of the n
-snapshots x_i = x_n - sum_{j>i} e_j is
+increments. They are taken in float32 over a few columns at a time; every other sum is in float64.
+A product with the Gram matrix X X' of the n snapshots x_i = x_n - sum_{j>i} e_j is
 
     X X' v = (|x_n|^2 s - q'c) 1 - T (q s - H c),   s = sum v,   c_j = sum_{i<j} v_i,
 
@@ -25,6 +25,8 @@ from suite.plugins.eigenpairs import leading_eigenpairs
 
 Centre = Literal["none", "mean", "first"]
 BLOCK = 256  # rows whose inner products are taken at once: bounds the working memory
+COLUMNS = 256  # of an inner product in float32: more round worse, fewer are slower
+ROWS = 64  # of a combination in float32, for the same reason
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,11 @@ class PathWindow:
         """The weighted sum [m] of the snapshots for weights [n] in float64, oldest first."""
         earlier = torch.roll(weights.cumsum(0) - weights, self.oldest)
         dtype = self.increments.dtype
-        drawn_back = earlier.to(dtype) @ self.increments[: self.count, segment]
-        return self.newest[segment] * weights.sum().to(dtype) - drawn_back
+        combined = self.newest[segment].double() * weights.sum()
+        for lo in range(0, self.count, ROWS):
+            few = slice(lo, min(lo + ROWS, self.count))
+            combined -= earlier[few].to(dtype) @ self.increments[few, segment]
+        return combined.to(dtype)
 
     def trim_and_boost(
         self,
@@ -112,36 +117,35 @@ class PathWindow:
         if self.count < 2 or not (trims or boosts):
             return None
         self._include_pending()
-        if not bool(torch.isfinite(self.along[:, : self.count]).all()):
+        held = slice(0, self.count)
+        inner = (self.along[:, held], self.products[:, held, held])
+        if not all(bool(torch.isfinite(part).all()) for part in inner):
             return None
         vector = torch.empty_like(self.newest)
-        kept = total = 0.0
+        removed = total = 0.0
         for index, segment in enumerate(self.segments):
             gram = _Gram(self, index, centre)
             rank = max(
                 trim_rank if trims and trim_rank is not None else 0, boost_rank if boosts else 0
             )
             rank = min(rank, self.count)
-            values, directions = leading_eigenpairs(
+            _, directions = leading_eigenpairs(
                 gram.multiply, self.count, rank, self.products.device
             )
-            weights = torch.zeros(self.count, dtype=torch.float64, device=values.device)
-            newest = torch.zeros_like(weights)
+            newest = torch.zeros_like(directions[0])
             newest[-1] = 1.0
-            energy = float(gram.multiply(newest.unsqueeze(0))[0, -1])
+            weights = torch.zeros_like(newest)
+            energy = gram.energy_of(newest)
             total += energy
             if trims and trim_rank is not None:
-                coordinates = directions[:trim_rank, -1]
-                weights += coordinates @ directions[:trim_rank] - newest
-                kept += float(values[:trim_rank] @ coordinates.square())
-            else:
-                kept += energy
+                weights += directions[:trim_rank, -1] @ directions[:trim_rank] - newest
+                removed += min(gram.energy_of(weights), energy)
             if boosts:
                 leading = directions[:boost_rank]
                 weights += boost * (leading[:, -1] - leading[:, 0]) @ leading
             uncentred = gram.uncentre(weights.unsqueeze(0)).squeeze(0)
             vector[segment] = self.combination(uncentred, segment)
-        return Move(vector, kept / total if total > 0.0 else 1.0)
+        return Move(vector, 1.0 - removed / total if total > 0.0 else 1.0)
 
     def _include_pending(self) -> None:
         """Bring the inner products up to date with the snapshots stored since the last call."""
@@ -154,8 +158,7 @@ class PathWindow:
         for index, segment in enumerate(self.segments):
             products = self.products[index]
             for block in blocks:
-                rows = self.increments[block, segment]
-                fresh = (rows @ self.increments[held, segment].T).double()
+                fresh = _inner_products(self.increments[:, segment], block, held)
                 products[block, held] = fresh
                 products[held, block] = fresh.T
                 own = products[block, block]
@@ -168,6 +171,14 @@ class PathWindow:
                     few = slice(lo, min(lo + 16, block.stop))
                     self.along[index, few] = self.increments[few, segment].double() @ newest
         self.pending = 0
+
+
+def _inner_products(rows: Tensor, some: slice, others: slice) -> Tensor:
+    """Inner products of some rows with others, float64 [some, others]."""
+    sums = rows.new_zeros(some.stop - some.start, others.stop - others.start, dtype=torch.float64)
+    for few in torch.split(rows, COLUMNS, 1):
+        sums += few[some] @ few[others].T
+    return sums
 
 
 class _Gram:
@@ -197,6 +208,10 @@ class _Gram:
         if self.centre == "first":
             return product - product[:, :1]
         return product
+
+    def energy_of(self, weights: Tensor) -> float:
+        """Squared norm of the weighted sum; rounding alone could make it negative."""
+        return max(0.0, float(self.multiply(weights.unsqueeze(0)).squeeze(0) @ weights))
 
     def uncentre(self, weights: Tensor) -> Tensor:
         """Weights [c, n] of the snapshots for the vectors that `weights` make of centred ones."""

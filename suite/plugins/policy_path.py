@@ -63,12 +63,9 @@ class PolicyPathPlugin(Plugin):
         parameters = agent.groups[agent.policy].parameters
         flat = parameters.flat
         seeds, size = flat.shape
-        # Never more rows than the run can store: a snapshot and, with `append_result`, its change.
-        planned = (
-            2 + total_updates // self.path.store_interval + total_updates // self.path.interval
-        )
-        rows = min(self.capacity, planned)
-        self.memory = torch.empty(seeds, rows, size, dtype=flat.dtype, device=flat.device)
+        rows = self._rows(total_updates)
+        # Zeros: rows that are not stored yet are saved too.
+        self.memory = torch.zeros(seeds, rows, size, dtype=flat.dtype, device=flat.device)
         segments = [slice(0, size)]
         if self.layerwise:
             layers = dict.fromkeys(part.layer for part in parameters.slices)
@@ -106,24 +103,33 @@ class PolicyPathPlugin(Plugin):
         self.moves[seed] += 1
         self.after_move(group, seed)
 
+    def _rows(self, count: int) -> int:
+        """Rows that a seed can have used by then: the initial policy, then snapshots and, with
+        `append_result`, changed policies."""
+        stored = 1 + count // self.path.store_interval + count // self.path.interval
+        return min(self.capacity, stored)
+
     def _count(self, agent: Agent) -> int:
         if self.path.unit == "learn_calls":
             return agent.updates
         return agent.groups[agent.policy].steps
 
     def state(self) -> State:
-        """The windows with their inner products: mostly the snapshots, 4 bytes a number."""
+        """The windows with their inner products: mostly the snapshots, 4 bytes a number.
+
+        Windows may differ in length; the width that is saved depends on `seen` alone.
+        """
         if not self.windows:
             return {}
-        count = self.windows[0].count
+        used = self._rows(self.seen)
         places = {
             name: np.array([getattr(window, name) for window in self.windows])
             for name in ("count", "oldest", "pending")
         }
         return {
-            "increments": self.memory[:, :count],
-            "products": torch.stack([w.products[:, :count, :count] for w in self.windows]),
-            "along": torch.stack([w.along[:, :count] for w in self.windows]),
+            "increments": self.memory[:, :used],
+            "products": torch.stack([w.products[:, :used, :used] for w in self.windows]),
+            "along": torch.stack([w.along[:, :used] for w in self.windows]),
             "newest": torch.stack([w.newest for w in self.windows]),
             **places,
             "seen": np.full(len(self.windows), self.seen),
@@ -139,14 +145,14 @@ class PolicyPathPlugin(Plugin):
         self.moves = np.array(state["moves"])
         self.move_to_norm = np.array(state["move_to_norm"])
         self.kept_energy = np.array(state["kept_energy"])
+        used = slice(0, self._rows(self.seen))
         for seed, window in enumerate(self.windows):
             window.count = int(state["count"][seed])
             window.oldest = int(state["oldest"][seed])
             window.pending = int(state["pending"][seed])
-            held = slice(0, window.count)
-            window.increments[held] = torch.as_tensor(state["increments"][seed])
-            window.products[:, held, held] = torch.as_tensor(state["products"][seed])
-            window.along[:, held] = torch.as_tensor(state["along"][seed])
+            window.increments[used] = torch.as_tensor(state["increments"][seed])
+            window.products[:, used, used] = torch.as_tensor(state["products"][seed])
+            window.along[:, used] = torch.as_tensor(state["along"][seed])
             window.newest.copy_(torch.as_tensor(state["newest"][seed]))
 
     def diagnostics(self) -> dict[str, np.ndarray]:

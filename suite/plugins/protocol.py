@@ -61,11 +61,24 @@ class Plugin:
             )
 
     @classmethod
-    def refuses(cls, settings: BaseModel, agent_kind: str) -> str | None:
-        """Why these settings can't go with an agent of this kind; None if they can."""
+    def refuses(
+        cls, settings: BaseModel, agent_kind: str, agent_settings: Mapping[str, Any]
+    ) -> str | None:
+        """Why these settings can't go with an agent of this kind and settings; None if they can."""
         if agent_kind == "dead_unit_walk":
             return f"the random-walk model has no network that {cls.kind} could act on"
+        scheduled = agent_settings.get("schedule", "constant") != "constant"
+        if scheduled and cls.sets_learning_rate(settings):
+            return (
+                "both set the learning rate (with schedule: constant for the agent, the plug-in "
+                "alone does)"
+            )
         return None
+
+    @classmethod
+    def sets_learning_rate(cls, settings: BaseModel) -> bool:
+        """Whether it sets the agent's learning rate: nothing else in a run may do so then."""
+        return False
 
     def change_network(self, network: Network) -> Network:
         """The network to build in place of `network`; called once per parameter group."""

@@ -218,7 +218,7 @@ class Cells:
         before = len(self.checker.problems)
         for i, plugin in enumerate(plugins):
             place = next(find(group.at(("plugins",)), plugin.name))
-            reason = registry.refusal(plugin.kind, plugin.settings, agent.kind)
+            reason = registry.refusal(plugin, agent)
             if reason is not None:
                 self.checker.wrong(
                     place,
@@ -227,11 +227,11 @@ class Cells:
                     "remove it from this group",
                 )
             for other in plugins[:i]:
-                if {plugin.kind, other.kind} in registry.EXCLUSIVE or plugin.kind == other.kind:
+                reason = registry.conflict(plugin, other)
+                if reason is not None:
                     self.checker.wrong(
                         place,
-                        f"plug-in {plugin.name!r} can't go with plug-in {other.name!r}: both "
-                        "do the same to the network or its weights",
+                        f"plug-in {plugin.name!r} can't go with plug-in {other.name!r}: {reason}",
                         "one of them",
                         "remove one from this list",
                     )

@@ -20,7 +20,7 @@ from suite.analysis.probes import PROBES
 from suite.envs.versions import RENDERERS, VERSIONS
 from suite.extensions import AGENTS_GROUP, Extended, unversioned
 from suite.plugins.registry import PLUGINS
-from suite.specs.models import Family, Spec
+from suite.specs.models import AgentSpec, Family, PluginSpec, Spec
 
 Loop = Literal["off_policy", "on_policy", "supervised", "simulation"]
 LOOPS: tuple[Loop, ...] = get_args(Loop)
@@ -81,12 +81,27 @@ __all__ = [
 EXCLUSIVE = ({"nap", "norm"},)
 
 
-def refusal(plugin_kind: str, settings: dict[str, Any], agent_kind: str) -> str | None:
-    """Why a plug-in with these settings can't go with an agent; None if it can."""
-    if AGENTS[agent_kind].loop == "simulation":
+def refusal(plugin: PluginSpec, agent: AgentSpec) -> str | None:
+    """Why a plug-in can't go with an agent; None if it can."""
+    if AGENTS[agent.kind].loop == "simulation":
         return "a simulation has no network"
-    plugin = PLUGINS[plugin_kind]
-    return plugin.refuses(plugin.Settings.model_validate(settings), agent_kind)
+    chosen = PLUGINS[plugin.kind]
+    settings = chosen.Settings.model_validate(plugin.settings)
+    return chosen.refuses(settings, agent.kind, agent.settings)
+
+
+def conflict(one: PluginSpec, other: PluginSpec) -> str | None:
+    """Why two plug-ins can't be in one list; None if they can."""
+    if one.kind == other.kind or {one.kind, other.kind} in EXCLUSIVE:
+        return "both do the same to the network or its weights"
+    if all(
+        PLUGINS[plugin.kind].sets_learning_rate(
+            PLUGINS[plugin.kind].Settings.model_validate(plugin.settings)
+        )
+        for plugin in (one, other)
+    ):
+        return "both set the learning rate"
+    return None
 
 
 # Loops of agents that act and are rewarded.

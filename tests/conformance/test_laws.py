@@ -36,7 +36,9 @@ class Scaled(Plugin):
         self.settings = settings
 
     @classmethod
-    def refuses(cls, settings: BaseModel, agent_kind: str) -> str | None:
+    def refuses(
+        cls, settings: BaseModel, agent_kind: str, agent_settings: Mapping[str, Any]
+    ) -> str | None:
         return None if agent_kind == KIND else "only classifiers here, to save time"
 
     def after_update(self, agent: Agent) -> None:

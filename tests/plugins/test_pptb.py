@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -16,6 +16,7 @@ from suite.plugins import eigenpairs, path_window
 from suite.plugins.path_window import PathWindow
 from suite.plugins.pptb import PPTB as PPTBPlugin
 from suite.plugins.pptb import PPTBSettings
+from suite.training.rows import cut, stack
 
 from .conftest import PPTB, batch_for
 
@@ -60,6 +61,27 @@ def by_projection(rows, trim_rank, boost_rank, boost):
     newest, oldest = rows[-1].double(), rows[0].double()
     kept = vt[:trim_rank].T @ (vt[:trim_rank] @ newest)
     return kept + boost * vt[:boost_rank].T @ (vt[:boost_rank] @ (newest - oldest)) - newest
+
+
+def rebuilt(window):
+    """The snapshots that a window holds, in float64."""
+    increments = torch.roll(window.increments[: window.count], -window.oldest, 0).double()
+    later = increments[1:].flip(0).cumsum(0).flip(0)
+    newest = window.newest.double()
+    return torch.cat((newest - later, newest.unsqueeze(0)))
+
+
+def far_path(n, m, ratio, smoothness, seed, dtype):
+    """A path whose end is `ratio` times as far from the origin as from its start."""
+    generator = torch.Generator().manual_seed(seed)
+    velocity, velocities = torch.zeros(m).double(), []
+    for step in torch.randn(n, m, generator=generator, dtype=torch.float64):
+        velocity = smoothness * velocity + step
+        velocities.append(velocity)
+    path = torch.stack(velocities).cumsum(0)
+    path -= path[-1].clone()
+    end = torch.randn(m, generator=generator, dtype=torch.float64)
+    return (path + end * (ratio * path[0].norm() / end.norm())).to(dtype)
 
 
 def relative(error, reference):
@@ -330,6 +352,49 @@ def test_a_replaced_row_counts_from_the_next_change_on():
     assert relative(window.trim_and_boost(3, 2, 0.1).vector, by_svd(replaced, 3, 2, 0.1)) < 1e-9
 
 
+def with_one_diverged(build, buffer_after, seeds, diverged=2):
+    """Training past two changes, which the seed that diverges skips."""
+    settings = PPTB | {"buffer_after": buffer_after, "capacity": 9}
+    trained = build("classifier", [("pptb", settings)], seeds=seeds).train(5)
+    if diverged in seeds:
+        trained.agent.groups["classifier"].parameters.flat[seeds.index(diverged), 3] = math.nan
+    return trained.train(8)
+
+
+@pytest.mark.parametrize("buffer_after", ["keep", "clear", "replace_last", "append_result"])
+@pytest.mark.parametrize("seeds", [(2, 0, 1), (0, 1, 2)])
+def test_windows_of_unequal_length_resume_in_another_group(build, buffer_after, seeds):
+    whole = with_one_diverged(build, buffer_after, seeds)
+    counts = {window.count for window in whole.plugins[0].windows}
+    assert len(counts) == (2 if buffer_after in ("clear", "append_result") else 1)
+    rows = {seed: copy.deepcopy(cut(whole.state(), i)) for i, seed in enumerate(seeds)}
+    whole.train(10)
+    for group in ((1, 2), (2, 0, 1), (0,), (2,)):
+        resumed = build("classifier", [("pptb", whole.plugins[0].settings.model_dump())], group)
+        resumed.load_state(stack([rows[seed] for seed in group]), 13)
+        resumed.train(10)
+        for i, seed in enumerate(group):
+            found, expected = cut(resumed.state(), i), cut(whole.state(), seeds.index(seed))
+            for name, array in expected.arrays.items():
+                np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("buffer_after", ["keep", "clear", "replace_last", "append_result"])
+def test_what_is_saved_of_a_seed_does_not_depend_on_its_companions(build, buffer_after):
+    together = with_one_diverged(build, buffer_after, (0, 2))
+    for i, seed in enumerate((0, 2)):
+        alone = cut(with_one_diverged(build, buffer_after, (seed,)).state(), 0)
+        for name, array in cut(together.state(), i).arrays.items():
+            np.testing.assert_array_equal(alone.arrays[name], array, err_msg=name)
+
+
+def test_a_checkpoint_holds_the_snapshots_and_few_empty_rows(build):
+    trained = build("classifier", ["pptb"], total=4000).train(8)
+    assert trained.plugins[0].windows[0].count == 5
+    assert trained.plugins[0].state()["increments"].shape[1] <= 7
+    assert trained.train(60).plugins[0].state()["increments"].shape[1] == PPTB["capacity"]
+
+
 def drifting(build, coefficient, capacity, steps):
     """Speed per interval of a policy that drifts by a constant step and is boosted at each one."""
     trained = build(
@@ -503,6 +568,71 @@ def test_float32_agrees_with_a_float64_svd_to_1e_5_of_the_move(smoothness, offse
         assert relative(weights @ held, reference) > 1e-5
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(30, 120),
+    ratio=st.floats(0.1, 1000.0),
+    smoothness=st.sampled_from([0.0, 0.9]),
+    trim_rank=st.none() | st.integers(2, 20),
+    boost=st.sampled_from([0.0, 0.1, 1.0]),
+    centre=st.sampled_from(["none", "mean", "first"]),
+    dense_size=st.sampled_from([20, 512]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 9),
+)
+def test_a_move_is_that_of_a_full_svd_however_far_from_the_origin(
+    n, ratio, smoothness, trim_rank, boost, centre, dense_size, dtype, seed
+):
+    assume(trim_rank is not None or boost > 0)
+    size, least_gap = (400, 1e-3) if dtype == torch.float64 else (20_000, 0.05)
+    rows = far_path(n, size, ratio, smoothness, seed, dtype)
+    window = window_of(rows[:0], capacity=n - 7)
+    for row in rows:
+        window.append(row)
+    base = {"none": 0.0, "mean": rebuilt(window).mean(0), "first": rebuilt(window)[0]}[centre]
+    sigma = torch.linalg.svdvals(rebuilt(window) - base)
+    gaps = 1 - sigma[1:] / sigma[:-1]
+    # Directions of nearly equal singular values are badly determined by the snapshots themselves.
+    assume(all(gaps[rank - 1] > least_gap for rank in (trim_rank, 2 if boost else None) if rank))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eigenpairs, "DENSE_SIZE", dense_size)
+        move = window.trim_and_boost(trim_rank, 2, boost, centre)
+    reference = by_svd(rebuilt(window), trim_rank, 2 if boost else 0, boost, centre)
+    assert relative(move.vector, reference) < 1e-6
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ratio", [120, 400, 1000])
+@pytest.mark.parametrize(
+    "trim_rank, boost, centre", [(64, 0.1, "none"), (8, 0.0, "mean"), (None, 0.1, "first")]
+)
+def test_a_large_window_moves_as_a_full_svd_says(ratio, trim_rank, boost, centre):
+    window = window_of(far_path(800, 1500, ratio, 0.0, 0, torch.float32))
+    move = window.trim_and_boost(trim_rank, 2, boost, centre)
+    reference = by_svd(rebuilt(window), trim_rank, 2 if boost else 0, boost, centre)
+    assert relative(move.vector, reference) < 1e-6
+
+
+@pytest.mark.parametrize("centre", ["none", "mean", "first"])
+@pytest.mark.parametrize("growth", [1.3, 2.0, 4.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_kept_energy_is_a_share_of_a_diverging_path_too(growth, dtype, centre):
+    generator = torch.Generator().manual_seed(0)
+    place, rows = torch.zeros(50).double(), []
+    for _ in range(25):
+        place = growth * place + torch.randn(50, generator=generator, dtype=torch.float64)
+        rows.append(place)
+    window = window_of(torch.stack(rows).to(dtype))
+    held = rebuilt(window)
+    base = {"none": 0.0, "mean": held.mean(0), "first": held[0]}[centre]
+    u, sigma, _ = torch.linalg.svd(held - base, full_matrices=False)
+    energy = (u[-1] * sigma).square()
+    for trim_rank in (1, 2, 5, 24):
+        kept = window.trim_and_boost(trim_rank, 1, 0.1, centre).kept_energy
+        assert 0.0 <= kept <= 1.0
+        assert kept == pytest.approx(float(energy[:trim_rank].sum() / energy.sum()), abs=1e-7)
+
+
 @pytest.mark.parametrize("count", [1, 8, 32])
 def test_lanczos_agrees_with_a_dense_decomposition(count):
     rows = random_path(700, 900, offset=3.0)
@@ -532,6 +662,22 @@ def test_low_rank_beyond_its_rank_is_handled():
     reference = torch.linalg.svdvals(factor) ** 2
     assert torch.allclose(values[:10], reference, rtol=1e-9)
     assert float(values[10:].abs().max()) < 1e-10 * float(reference[0])
+
+
+@pytest.mark.parametrize("size", [64, 1024])
+@pytest.mark.parametrize("height", [4.5, 2.0**30])
+def test_an_eigenvalue_of_the_constant_vector_is_found_once_and_in_its_place(size, height):
+    scale = torch.arange(1.0, 7.0, dtype=torch.float64)
+    bits = torch.arange(size).unsqueeze(1) >> torch.arange(6) & 1
+    factor = (2.0 * bits - 1.0) * scale  # orthogonal columns of zero sum, all without rounding
+    matrix = (factor @ factor.T + height) / size
+    values, vectors = eigenpairs.leading_eigenpairs(
+        lambda block: block @ matrix, size, 9, matrix.device
+    )
+    expected = torch.cat((scale.square(), torch.tensor([height, 0.0, 0.0]).double()))
+    expected = expected.sort(descending=True).values
+    assert torch.allclose(values, expected, rtol=1e-12, atol=1e-12 + 1e-15 * height)
+    assert torch.allclose(vectors @ vectors.T, torch.eye(9).double(), atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:PPTB")

@@ -119,6 +119,6 @@ def test_every_setting_has_a_description_and_no_default():
 
 def test_the_walk_model_takes_no_plugin():
     for plugin in PLUGINS.values():
-        reason = plugin.refuses(None, "dead_unit_walk")
+        reason = plugin.refuses(None, "dead_unit_walk", {})
         assert reason is not None and "no network" in reason
-        assert plugin.refuses(None, "td3") is None
+        assert plugin.refuses(None, "td3", {}) is None

@@ -75,7 +75,7 @@ def test_overrides_of_a_scale_are_resolved(tmp_path: Path) -> None:
     assert smoke.versions == {
         "agent/td3": 1,
         "env/mujoco": 1,
-        "plugin/pptb": 1,
+        "plugin/pptb": 2,
         "probe/policy_path": 1,
     }
 
