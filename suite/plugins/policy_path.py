@@ -73,6 +73,7 @@ class PolicyPathPlugin(Plugin):
             segments = [slice(parts[0].start, parts[-1].stop) for parts in own]
         self.windows = [PathWindow(memory, segments) for memory in self.memory]
         self.seen = self._count(agent)
+        self.policy, self.start = flat, flat.clone()
         self.moves = np.zeros(seeds)
         self.move_to_norm = np.zeros(seeds)
         self.kept_energy = np.ones(seeds)
@@ -132,6 +133,7 @@ class PolicyPathPlugin(Plugin):
             "along": torch.stack([w.along[:, :used] for w in self.windows]),
             "newest": torch.stack([w.newest for w in self.windows]),
             **places,
+            "start": self.start,
             "seen": np.full(len(self.windows), self.seen),
             "moves": self.moves,
             "move_to_norm": self.move_to_norm,
@@ -142,6 +144,7 @@ class PolicyPathPlugin(Plugin):
         if not self.windows:
             return
         self.seen = int(state["seen"][0])
+        self.start.copy_(torch.as_tensor(state["start"]))
         self.moves = np.array(state["moves"])
         self.move_to_norm = np.array(state["move_to_norm"])
         self.kept_energy = np.array(state["kept_energy"])
@@ -156,11 +159,13 @@ class PolicyPathPlugin(Plugin):
             window.newest.copy_(torch.as_tensor(state["newest"][seed]))
 
     def diagnostics(self) -> dict[str, np.ndarray]:
-        """Snapshots held, changes made, and the latest change's size against the policy's norm."""
+        """Snapshots held, changes made, the latest change's size against the policy's norm, and how
+        far the policy is from where it began."""
         if not self.windows:
             return {}
         return {
             "snapshots": np.array([float(window.count) for window in self.windows]),
             "moves": self.moves.copy(),
             "move_to_norm": self.move_to_norm.copy(),
+            "displacement": (self.policy - self.start).norm(dim=1).double().cpu().numpy(),
         }
