@@ -73,7 +73,8 @@ class Judged:
         verdict = self.verdict
         if verdict.p_value is None:
             return ""
-        told = "p < 0.001" if verdict.p_value < 0.001 else f"p = {verdict.p_value:.2g}"
+        value = "< 0.001" if verdict.p_value < 0.001 else f"= {verdict.p_value:.2g}"
+        told = f"p {value} for support"
         if verdict.survives_correction is None:
             return told
         holds = "holds" if verdict.survives_correction else "does not hold"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from suite.judging import CAP
 from suite.report.coverage import missing
 from suite.report.judged import Judged
+from suite.specs.claims import CostClaim
 from suite.specs.loading import Project
 from suite.specs.models import SCALES, Cell
 from suite.specs.planning import seconds_estimate
@@ -109,10 +110,14 @@ def _next_looks(
     if sequential.seeds(least, look) > CAP * least:
         command += f" --seed-cap {sequential.seeds(least, look)}"
     if verdict.seeds_to_settle is None:
+        reason = (
+            "seeds that train together read one clock"
+            if isinstance(claim, CostClaim)
+            else "at the observed value none would, or one with more seeds than can be run"
+        )
         return Settling(
             f"All seeds up to this look are there, and the next is at {wanted} seeds a cell. Which "
-            "look would settle it is not known: at the observed value none would, or one with more "
-            "seeds than can be run.",
+            f"look would settle it is not known: {reason}.",
             command,
         )
     coming = [cell.with_seeds(sequential.seeds(len(cell.runs), look)) for cell in cells]

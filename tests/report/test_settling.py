@@ -102,6 +102,7 @@ def test_an_assumed_range_of_a_cost_is_no_look_away(project: Project, runs: list
     assert cost.assumed
     found = settling(cost, project, runs)
     assert found is not None and found.command == COMMAND and found.seeds is None
+    assert "not known: seeds that train together read one clock." in found.why
 
 
 def test_a_claim_whose_name_others_hold_is_asked_for_alone(
