@@ -115,12 +115,12 @@ class Judging:
         cap = min(self.seed_cap or CAP * min(planned.values()), self.seeds or sys.maxsize)
         look = 0
         while _more_seeds_may_settle(claim, verdict, sequential.seeds(min(planned.values()), look)):
+            look += 1
             wanted = {name: sequential.seeds(seeds, look) for name, seeds in planned.items()}
             if min(wanted.values()) > cap:
                 break
             self._train([cells[name].with_seeds(wanted[name]) for name in cells])
             verdict = judge(claim, self._collected(), self._expected)
-            look += 1
         return verdict
 
     def at_scale(self, claim: ClaimSpec, scale: Scale) -> Verdict:

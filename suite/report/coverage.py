@@ -9,6 +9,7 @@ from suite.specs.loading import Project
 from suite.specs.models import SCALES, Cell, RunSpec, Scale, canonical
 from suite.specs.planning import updates
 from suite.stats.runs import Run
+from suite.store import numerics
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,11 @@ def settings(done: Sequence[Run]) -> dict[tuple[str, Scale], str]:
 
 
 def machine(run: Run) -> dict[str, Any]:
-    """Provenance that runs of one machine and commit share."""
+    """Provenance that runs of one machine and commit share, less their numerics."""
     return {
         name: value
         for name, value in run.provenance.items()
-        if name not in ("seconds", "companions") and value is not None
+        if name not in ("seconds", "companions", "numerics") and value is not None
     }
 
 
@@ -186,3 +187,14 @@ def machines(done: Sequence[Run]) -> list[dict[str, Any]]:
     """The machines and commits of runs, each once."""
     unique = {canonical(machine(run)): machine(run) for run in done}
     return [unique[text] for text in sorted(unique)]
+
+
+def all_numerics(done: Sequence[Run]) -> dict[str, dict[str, str]]:
+    """The numerics of runs by digest, each once."""
+    found = {numerics.digest(run.numerics): run.numerics for run in done}
+    return {name: found[name] for name in sorted(found)}
+
+
+def is_recorded(entries: Mapping[str, str]) -> bool:
+    """Whether every entry of numerics is known; not so for runs from before they were recorded."""
+    return numerics.NOT_RECORDED not in entries.values()

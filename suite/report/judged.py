@@ -1,12 +1,31 @@
 """Claims with their verdicts, as the tables show them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from suite.specs.claims import ClaimSpec
+from suite.report.numbers import confidence
+from suite.specs.claims import ClaimSpec, KindOfClaim
 from suite.specs.loading import Project, Study
+from suite.stats import wording
 from suite.stats.nulls import ResolvedNull
-from suite.stats.verdicts import Comparison, Verdict
+from suite.stats.verdicts import STATES, AtScale, Comparison, Verdict, VerdictState
+
+WHOSE: dict[KindOfClaim, str] = {
+    "paper": "the paper's own",
+    "extension": "extension",
+    "ours": "ours",
+}
+"""Whose statement a claim is, in words."""
+
+Counts = dict[KindOfClaim, dict[VerdictState, int]]
+
+
+def counts(verdicts: Iterable[Verdict]) -> Counts:
+    """How many verdicts there are of each kind of claim in each state."""
+    found: Counts = {kind: dict.fromkeys(STATES, 0) for kind in WHOSE}
+    for verdict in verdicts:
+        found[verdict.kind_of_claim][verdict.state] += 1
+    return found
 
 
 @dataclass(frozen=True)
@@ -17,10 +36,36 @@ class Judged:
     verdict: Verdict
 
     @property
+    def whose(self) -> str:
+        """Whose statement it is."""
+        return WHOSE[self.verdict.kind_of_claim]
+
+    @property
+    def supported_if(self) -> str:
+        """The rule for support, in words."""
+        return wording.supported_if(self.claim)
+
+    @property
+    def contradicted_if(self) -> str:
+        """The rule against it, in words."""
+        return wording.contradicted_if(self.claim)
+
+    @property
     def seeds(self) -> str:
-        """Fewest and most usable seeds of a compared cell."""
+        """Fewest and most usable seeds of a compared cell that count at this look."""
         counts = sorted({len(cell.seeds) for cell in self.verdict.evidence})
         return "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+
+    @property
+    def looked(self) -> str:
+        """The look and the confidence of its intervals, in words."""
+        verdict = self.verdict
+        sure = f"each interval of {confidence(verdict.confidence)}"
+        if verdict.look is None:
+            return f"before the first look, for which planned seeds are missing; {sure}"
+        times = f"{1 << verdict.look} times as many seeds as planned"
+        seeds = "the planned seeds" if verdict.look == 0 else times
+        return f"look {verdict.look + 1}, with {seeds}; {sure}"
 
     @property
     def certainty(self) -> str:
@@ -28,7 +73,8 @@ class Judged:
         verdict = self.verdict
         if verdict.p_value is None:
             return ""
-        told = "p < 0.001" if verdict.p_value < 0.001 else f"p = {verdict.p_value:.2g}"
+        value = "< 0.001" if verdict.p_value < 0.001 else f"= {verdict.p_value:.2g}"
+        told = f"p {value} for support"
         if verdict.survives_correction is None:
             return told
         holds = "holds" if verdict.survives_correction else "does not hold"
@@ -37,9 +83,25 @@ class Judged:
     @property
     def deciding(self) -> Comparison | None:
         """The comparison whose values the verdict shows."""
-        seen = (self.verdict.observed, self.verdict.low, self.verdict.high)
-        matching = [c for c in self.verdict.comparisons if (c.observed, c.low, c.high) == seen]
+        shown = (self.verdict.observed, self.verdict.low, self.verdict.high)
+        matching = [c for c in self.verdict.comparisons if (c.observed, c.low, c.high) == shown]
         return matching[0] if matching else None
+
+    @property
+    def assumed(self) -> bool:
+        """Whether the range that the verdict shows is assumed, not seen."""
+        return self.deciding is not None and self.deciding.assumed
+
+    @property
+    def differing(self) -> tuple[AtScale, ...]:
+        """Scales that decide the claim otherwise than the one it is judged at."""
+        if not any(flag.kind == "scales differ" for flag in self.verdict.flags):
+            return ()
+        return tuple(
+            other
+            for other in self.verdict.other_scales
+            if other.seen in ("supported", "contradicted") and other.seen != self.verdict.seen
+        )
 
 
 def judged_by_study(
@@ -55,10 +117,12 @@ def judged_by_study(
 
 @dataclass(frozen=True)
 class Strip:
-    """Positions in per cent of an interval, its bounds and the null on one small axis."""
+    """Positions in per cent of an interval, its bounds and the null on one small axis.
 
-    low: float
-    high: float
+    Open ends lie at the axis's own; `interval` is None where both are open.
+    """
+
+    interval: tuple[float, float] | None
     observed: float
     bounds: tuple[float, ...]
     null: float | None
@@ -78,10 +142,14 @@ class Strip:
         def at(value: float) -> float:
             return round(6 + 88 * (value - start) / width, 2)
 
+        low_end = 0.0 if comparison.low is None else at(comparison.low)
+        high_end = 100.0 if comparison.high is None else at(comparison.high)
+        none_seen = comparison.low is None and comparison.high is None
+        # Diverged seeds lie beyond all others, on the side where the interval is open.
+        beyond = 100.0 if comparison.high is None else 0.0
         return cls(
-            low=0.0 if comparison.low is None else at(comparison.low),
-            high=100.0 if comparison.high is None else at(comparison.high),
-            observed=100.0 if comparison.observed is None else at(comparison.observed),
+            interval=None if none_seen else (low_end, high_end),
+            observed=beyond if comparison.observed is None else at(comparison.observed),
             bounds=tuple(at(bound) for bound in bounds),
             null=None if value is None else at(value),
             null_range=None if low is None or high is None else (at(low), at(high)),

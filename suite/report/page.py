@@ -14,7 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from suite.report import coverage
 from suite.report.figures import draw
-from suite.report.judged import Judged, Strip, judged_by_study
+from suite.report.judged import WHOSE, Counts, Judged, Strip, counts, judged_by_study
+from suite.report.numbers import confidence, duration, interval, number, percent, seen
 from suite.report.panels import (
     Group,
     Panel,
@@ -30,8 +31,10 @@ from suite.report.side_by_side import SideBySide, load_side_by_side
 from suite.report.summary import SYMBOLS, summary
 from suite.specs.loading import Project, Study
 from suite.specs.models import SCALES, TaskSpec
+from suite.stats import sequential
 from suite.stats.runs import Run
-from suite.stats.verdicts import STATES, Verdict, in_words
+from suite.stats.verdicts import STATES, Verdict
+from suite.store.numerics import digest
 
 PICTURES = {
     "raycast_and_gl.png": "The walker of DeepMind Control in one state, drawn twice. Left: by "
@@ -39,6 +42,15 @@ PICTURES = {
     "stars, shadows and reflections.",
 }
 """What the pictures beside the report show, by file name."""
+
+
+METHODS = {
+    "bca+t": "bootstrap (BCa) and Student's t",
+    "percentile+t": "bootstrap (percentile) and Student's t",
+    "t": "Student's t",
+    "order": "order of the seeds (sign test)",
+}
+"""How intervals are made, in words."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +78,10 @@ class Paper:
     open: tuple[tuple[Judged, Settling], ...]
     figures: tuple[DrawnFigure, ...]
 
-    def count(self, state: str) -> int:
-        """Claims in a state."""
-        return sum(one.verdict.state == state for one in self.judged)
+    @property
+    def counts(self) -> Counts:
+        """How many of its claims of each kind are in each state."""
+        return counts(one.verdict for one in self.judged)
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,8 @@ def write_report(
     )
     environment.filters.update(
         number=number,
+        seen=seen,
+        confidence=confidence,
         step=short_number,
         percent=percent,
         duration=duration,
@@ -125,26 +140,6 @@ def write_report(
     (folder / "summary.md").write_text(text, encoding="utf-8")
 
 
-def number(value: float | None) -> str:
-    """A number as in reasons, with a real minus sign; a dash for None."""
-    return "–" if value is None else in_words(value).replace("-", "−")
-
-
-def percent(share: float | None) -> str:
-    """A share as a percentage of two significant digits; a dash for None."""
-    if share is None:
-        return "–"
-    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes, hours or days, in about two digits."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def _done(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.state in ("done", "diverged") and not run.stale]
 
@@ -159,13 +154,20 @@ def _context(
         "papers": papers,
         "states": STATES,
         "symbols": SYMBOLS,
-        "counts": {state: sum(v.state == state for v in verdicts) for state in STATES},
+        "whose": WHOSE,
+        "counts": counts(verdicts),
+        "ends": interval,
+        "methods": METHODS,
+        "at_looks": [confidence(sequential.confidence(look)) for look in range(3)],
         "ran": coverage.ran(done),
         "tasks": _task_pages(project, done),
         "costs": coverage.costs(done),
         "unfinished": coverage.unfinished(project, runs),
         "untouched": coverage.untouched(project, runs),
         "stale": [run for run in runs if run.stale],
+        "numerics": coverage.all_numerics(done),
+        "numerics_of": {run.key: digest(run.numerics) for run in done},
+        "is_recorded": coverage.is_recorded,
         "machines": machines,
         "machine_of": {run.key: machines.index(coverage.machine(run)) for run in done},
         "runs": done,

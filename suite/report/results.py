@@ -9,23 +9,23 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from suite.report.judged import counts
 from suite.report.panels import MAIN_SERIES, group_title, grouped, lines_of
 from suite.specs.loading import Project
 from suite.stats.runs import Run
-from suite.stats.verdicts import STATES, Verdict, in_words
+from suite.stats.verdicts import Verdict, in_words
 
 CURVE_COLUMNS = ("figure", "cell", "step", "mean", "low", "high", "seeds", "quantity")
 
 
 def write_verdicts(project: Project, verdicts: Sequence[Verdict], path: Path) -> None:
-    """All verdicts as JSON: `counts` by state and `claims` by study and id.
+    """All verdicts as JSON: `counts` by kind of claim and state, `claims` by study and id.
 
     `metrics.json` beside it has the counts and what each claim observed, as the report shows it:
     numbers alone, for `dvc metrics`. The same verdicts give the same bytes, in whatever order they
     come.
     """
     found = {verdict.claim: verdict for verdict in verdicts}
-    counts = {state: sum(v.state == state for v in verdicts) for state in STATES}
     claims = {
         study.name: {
             claim.id: found[claim.id].model_dump(mode="json")
@@ -34,13 +34,13 @@ def write_verdicts(project: Project, verdicts: Sequence[Verdict], path: Path) ->
         }
         for study in project.studies.values()
     }
-    _write_json(path, {"counts": counts, "claims": claims})
+    _write_json(path, {"counts": counts(verdicts), "claims": claims})
     observed = {
         claim: float(in_words(verdict.observed).replace(",", ""))
         for claim, verdict in found.items()
         if verdict.observed is not None
     }
-    _write_json(path.with_name("metrics.json"), {"counts": counts, "observed": observed})
+    _write_json(path.with_name("metrics.json"), {"counts": counts(verdicts), "observed": observed})
 
 
 def write_curves(runs: Iterable[Run], path: Path) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from suite.judging import CAP
 from suite.report.coverage import missing
 from suite.report.judged import Judged
+from suite.specs.claims import CostClaim
 from suite.specs.loading import Project
-from suite.specs.models import SCALES, Cell, Scale
+from suite.specs.models import SCALES, Cell
 from suite.specs.planning import seconds_estimate
+from suite.stats import sequential
 from suite.stats.runs import Run
 
 
@@ -33,33 +35,53 @@ def settling(judged: Judged, project: Project, runs: Sequence[Run]) -> Settling 
         return None
     reached = -1 if verdict.scale is None else SCALES.index(verdict.scale)
     scale = SCALES[max(reached, SCALES.index(claim.settled_at))]
-    cells = [cell for cell in project.cells[scale] if cell.id in claim.cells()]
+    planned = [cell for cell in project.cells[scale] if cell.id in claim.named()]
+    unplanned = [name for name in claim.cells() if name not in {cell.id for cell in planned}]
+    if unplanned:
+        return Settling(f"No study plans {', '.join(unplanned)} at scale {scale}.")
     known = {run.key: run for run in runs}
-    waiting = [(cell, seeds) for cell in cells if (seeds := missing(cell, known))]
+    waiting = _lacking([cell for cell in planned if cell.id in claim.cells()], known)
     if waiting:
-        return _planned(scale, [(cell, tuple(seeds)) for cell, seeds in waiting])
-    broken = [flag.says for flag in verdict.flags if flag.kind == "precondition"]
-    if broken:
-        return Settling(f"More seeds would not settle it: {broken[0]}.")
-    diverged = [flag.says for flag in verdict.flags if flag.kind == "diverged"]
-    if diverged and not claim.counts_diverged():
-        return Settling(f"More seeds would not settle it: {diverged[0]}.")
+        return Settling(
+            f"Planned runs at scale {scale} are missing.",
+            f"suite run {' '.join(cell.id for cell in waiting)} --scale {scale}",
+            *_cost(waiting),
+        )
+    if verdict.scale != scale:
+        return Settling(f"Too few of the runs at scale {scale} can be used, and all have ended.")
+    hopeless = _beyond_seeds(judged)
+    if hopeless:
+        return Settling(f"More seeds would not settle it: {hopeless}.")
     others = [other.id for study in project.studies.values() for other in study.claims]
-    return _more_seeds(judged, cells, _selection(claim.id, others))
+    return _next_looks(judged, planned, known, _selection(claim.id, others))
 
 
-def _planned(scale: Scale, waiting: Sequence[tuple[Cell, Sequence[int]]]) -> Settling:
-    """Train what the plan has and the store has not."""
-    left = [
-        cell.model_copy(update={"runs": tuple(run for run in cell.runs if run.seed in seeds)})
-        for cell, seeds in waiting
-    ]
-    return Settling(
-        why=f"Planned runs at scale {scale} are missing.",
-        command=f"suite run {' '.join(cell.id for cell in left)} --scale {scale}",
-        seeds=sum(len(cell.runs) for cell in left),
-        seconds=sum(seconds_estimate(cell) for cell in left),
-    )
+def _beyond_seeds(judged: Judged) -> str | None:
+    """Why no number of seeds would settle the claim; None where one might."""
+    claim, verdict = judged.claim, judged.verdict
+    for flag in verdict.flags:
+        if flag.kind == "precondition":
+            return flag.says
+        if flag.kind == "diverged" and not claim.counts_diverged():
+            return flag.says
+    too_few = any(len(cell.seeds) < claim.minimum_seeds for cell in verdict.evidence)
+    return verdict.reason if verdict.seen is None and not too_few else None
+
+
+def _lacking(cells: Sequence[Cell], known: dict[str, Run]) -> list[Cell]:
+    """The cells that have runs without a result, with these runs alone."""
+    left = []
+    for cell in cells:
+        seeds = missing(cell, known)
+        if seeds:
+            runs = tuple(run for run in cell.runs if run.seed in seeds)
+            left.append(cell.model_copy(update={"runs": runs}))
+    return left
+
+
+def _cost(cells: Sequence[Cell]) -> tuple[int, float]:
+    """Runs of cells, and the seconds of one core that they take."""
+    return sum(len(cell.runs) for cell in cells), sum(map(seconds_estimate, cells))
 
 
 def _selection(claim: str, others: Sequence[str]) -> str:
@@ -71,26 +93,37 @@ def _selection(claim: str, others: Sequence[str]) -> str:
     return claim if not longer else "'" + " and not ".join([claim, *longer]) + "'"
 
 
-def _more_seeds(judged: Judged, cells: Sequence[Cell], selection: str) -> Settling:
-    """Train seeds beyond the plan until the interval clears its bound."""
-    verdict = judged.verdict
+def _next_looks(
+    judged: Judged, cells: Sequence[Cell], known: dict[str, Run], selection: str
+) -> Settling:
+    """Train the seeds of coming looks until the claim is settled."""
+    claim, verdict = judged.claim, judged.verdict
     command = f"pytest tasks/ -k {selection} --train --until-conclusive"
     if verdict.scale != "smoke":
         command += f" --scale {verdict.scale}"
-    present = min((len(cell.seeds) for cell in verdict.evidence), default=0)
+    planned = min(len(cell.runs) for cell in cells if cell.id in claim.cells())
+    look = 0 if verdict.look is None else verdict.look + 1
+    while sequential.seeds(planned, look) < (verdict.seeds_to_settle or 0):
+        look += 1
+    wanted = sequential.seeds(planned, look)
+    least = min(len(cell.runs) for cell in cells)
+    if sequential.seeds(least, look) > CAP * least:
+        command += f" --seed-cap {sequential.seeds(least, look)}"
     if verdict.seeds_to_settle is None:
+        reason = (
+            "seeds that train together read one clock"
+            if isinstance(claim, CostClaim)
+            else "at the observed value none would, or one with more seeds than can be run"
+        )
         return Settling(
-            "All planned seeds are there. How many more would settle it is not known: at the "
-            "observed value none would, or more than can be run.",
+            f"All seeds up to this look are there, and the next is at {wanted} seeds a cell. Which "
+            f"look would settle it is not known: {reason}.",
             command,
         )
-    if verdict.seeds_to_settle > CAP * min(len(cell.runs) for cell in cells):
-        command += f" --seed-cap {verdict.seeds_to_settle}"
-    more = verdict.seeds_to_settle - present
+    coming = [cell.with_seeds(sequential.seeds(len(cell.runs), look)) for cell in cells]
     return Settling(
-        why=f"All planned seeds are there. About {verdict.seeds_to_settle} seeds a cell would "
-        f"settle it at the observed value, {more} more than now.",
-        command=command,
-        seeds=more * len(cells),
-        seconds=sum(more * seconds_estimate(cell) / len(cell.runs) for cell in cells),
+        f"All seeds up to this look are there. The look at {wanted} seeds a cell would settle it "
+        "with a power of 80 %, if what was observed were true.",
+        command,
+        *_cost(_lacking(coming, known)),
     )

@@ -3,13 +3,29 @@
 from collections.abc import Mapping, Sequence
 
 from suite.report.coverage import Ran
-from suite.report.judged import Judged
+from suite.report.judged import WHOSE, Judged, counts
+from suite.report.numbers import interval, number, seen
 from suite.report.panels import short_number
 from suite.report.settling import Settling
 from suite.specs.loading import Study
-from suite.stats.verdicts import STATES, in_words
+from suite.stats.verdicts import STATES, AtScale, Verdict, VerdictState
 
-COLUMNS = ("claim", "says", "verdict", "observed [95 %]", "null", "reached", "reason")
+COLUMNS = (
+    "claim",
+    "whose",
+    "says",
+    "verdict",
+    "observed [interval]",
+    "null",
+    "reached",
+    "settled at",
+    "numerics",
+    "reason",
+)
+INTERVALS = (
+    "The intervals that a claim is ever judged by, at all looks, are made to hold together with "
+    "95 %; a range that is assumed and an end that is open say so."
+)
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not run": "–"}
 
 
@@ -18,9 +34,14 @@ def summary(
     papers: Sequence[tuple[Study, Sequence[Judged], Mapping[str, Settling]]],
 ) -> str:
     """Counts, what ran, a table of verdicts per paper, and what would settle the open claims."""
-    states = [one.verdict.state for _, judged, _ in papers for one in judged]
-    lines = ["# rl-claims: verdicts", ""]
-    lines.append(", ".join(f"{states.count(state)} {state}" for state in STATES) + ".")
+    found = counts(one.verdict for _, judged, _ in papers for one in judged)
+    lines = [
+        "# rl-claims: verdicts",
+        "",
+        f"**The papers' own claims: {_counted(found['paper'])}.**",
+    ]
+    lines += ["", f"Extensions: {_counted(found['extension'])}. Ours: {_counted(found['ours'])}."]
+    lines += ["", INTERVALS, ""]
     for row in ran:
         lost = f"; {row.diverged} diverged" if row.diverged else ""
         lines.append(
@@ -28,7 +49,9 @@ def summary(
             f"{short_number(row.steps)} steps{lost}."
         )
     for study, judged, settled_by in papers:
-        lines += ["", f"## {study.paper}", ""]
+        by_kind = counts(one.verdict for one in judged)
+        told = [f"{WHOSE[kind]}: {_counted(by_kind[kind])}" for kind in WHOSE]
+        lines += ["", f"## {study.paper}", "", "; ".join(told) + ".", ""]
         lines += [_row(COLUMNS), _row(["---"] * len(COLUMNS))]
         lines += [_row(_cells(one)) for one in judged]
         commands = {
@@ -40,25 +63,41 @@ def summary(
     return "\n".join(lines) + "\n"
 
 
+def _counted(states: Mapping[VerdictState, int]) -> str:
+    return ", ".join(f"{states[state]} {state}" for state in STATES)
+
+
 def _cells(one: Judged) -> list[str]:
     """One claim in the order of COLUMNS."""
-    verdict, null = one.verdict, one.verdict.null
+    verdict = one.verdict
+    observed = [_observed(verdict, assumed=one.assumed)]
+    observed += [f"at {other.scale} {other.seen}: {_observed(other)}" for other in one.differing]
     return [
         verdict.claim,
+        one.whose,
         one.claim.says,
         f"{SYMBOLS[verdict.state]} {verdict.state}",
-        _interval(verdict.observed, verdict.low, verdict.high),
-        "–" if null is None else f"{null.name}: {_interval(null.value, null.low, null.high)}",
+        "; ".join(observed),
+        _null(verdict),
         f"{verdict.scale}, {one.seeds} seeds" if verdict.scale and verdict.evidence else "–",
+        one.claim.settled_at,
+        ("mixed: " * (len(verdict.numerics) > 1) + ", ".join(verdict.numerics)) or "–",
         verdict.reason,
     ]
 
 
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
+def _observed(one: Verdict | AtScale, *, assumed: bool = False) -> str:
+    if one.seen is None:
         return "–"
-    told = in_words(value)
-    return told if low is None or high is None else f"{told} [{in_words(low)}, {in_words(high)}]"
+    return f"{seen(one.observed)} {interval(one.low, one.high, assumed=assumed)}"
+
+
+def _null(verdict: Verdict) -> str:
+    null = verdict.null
+    if null is None:
+        return "–"
+    range_ = "" if null.low is None or null.high is None else f" {interval(null.low, null.high)}"
+    return f"{null.name}: {number(null.value)}{range_}"
 
 
 def _row(cells: Sequence[str]) -> str:

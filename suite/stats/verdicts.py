@@ -474,8 +474,12 @@ def _of(verdict: Verdict) -> str:
 
 
 def _value(observed: float | None, low: float | None, high: float | None) -> str:
-    """A value with its interval; an end that is None is open, and without both there is none."""
-    told = "infinity" if observed is None else in_words(observed)
+    """A value with its interval; an end that is None is open, and without both there is none.
+
+    A value that is None is infinite, towards its open end.
+    """
+    infinite = "infinity" if high is None else "-infinity"
+    told = infinite if observed is None else in_words(observed)
     if low is None and high is None:
         return f"{told} (no interval)"
     ends = (

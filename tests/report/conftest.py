@@ -24,11 +24,18 @@ def toy_project(root: Path) -> Project:
             (
                 claim("first-C1", "hill"),
                 claim(
-                    "first-C2", "hill", settled_at="paper", settled_because="more steps", null=null
+                    "first-C2",
+                    "hill",
+                    kind_of_claim="ours",
+                    settled_at="paper",
+                    settled_because="more steps",
+                    null=null,
                 ),
             ),
         ),
-        "second": Study("second", "The Second Paper", (claim("second-C1", "labels"),)),
+        "second": Study(
+            "second", "The Second Paper", (claim("second-C1", "labels", kind_of_claim="extension"),)
+        ),
     }
     return Project(
         root=root,

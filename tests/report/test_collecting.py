@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from toy_project import record, run_spec
+from toy_project import SEEDS, record, run_spec
 
 from suite.specs.claims import ClaimSpec
 from suite.specs.loading import Project, load_project
@@ -40,7 +40,7 @@ def test_every_planned_run_is_there_in_its_state(project, store, tmp_path) -> No
     complete(store, project, 0)
     store.fail(project.cells["smoke"][0].runs[1].key(), "Traceback ...\n\nValueError: odd\n")
     runs = collect_runs(project, store, tmp_path / "evidence")
-    assert len(runs) == 2 * 4 * 3
+    assert len(runs) == 2 * 4 * SEEDS
     hill = by_seed(runs)
     assert [hill[seed].state for seed in range(3)] == ["done", "failed", "queued"]
     assert hill[1].message == "ValueError: odd"
@@ -65,53 +65,55 @@ def test_evidence_counts_and_the_store_goes_before_it(project, store, tmp_path) 
 
 def test_seeds_that_follow_the_planned_ones_in_the_store_count(project, store, tmp_path) -> None:  # type: ignore[no-untyped-def]
     cell = project.cells["smoke"][0]
-    for seed in (3, 4, 6):
+    for seed in (SEEDS, SEEDS + 1, SEEDS + 3):
         found = record(cell, cell.run(seed))
         store.complete(found.key, found.record, found.provenance)
     hill = by_seed(collect_runs(project, store, tmp_path / "evidence"))
     assert {seed: run.state for seed, run in hill.items()} == {
-        **dict.fromkeys((0, 1, 2), "queued"),
-        **dict.fromkeys((3, 4), "done"),
+        **dict.fromkeys(range(SEEDS), "queued"),
+        **dict.fromkeys((SEEDS, SEEDS + 1), "done"),
     }
 
 
 def test_evidence_of_more_seeds_than_planned_counts(project, store, tmp_path) -> None:  # type: ignore[no-untyped-def]
     cell = project.cells["smoke"][0]
-    found = record(cell, run_spec("hill", "none", "smoke", 7, {"agent": 1}))
+    found = record(cell, run_spec("hill", "none", "smoke", SEEDS + 7, {"agent": 1}))
     store.complete(found.key, found.record, found.provenance)
     export(store, found.key, tmp_path / "evidence")
-    assert by_seed(collect_runs(project, store, tmp_path / "evidence"))[7].stale == ""
+    assert by_seed(collect_runs(project, store, tmp_path / "evidence"))[SEEDS + 7].stale == ""
 
 
 def test_evidence_of_other_settings_or_versions_is_stale(project, store, tmp_path) -> None:  # type: ignore[no-untyped-def]
     cell = project.cells["smoke"][0]
-    old = run_spec("hill", "none", "smoke", 7, {"agent": 0})
-    changed = run_spec("hill", "none", "smoke", 8, {"agent": 1}).model_copy(update={"budget": 50})
+    old = run_spec("hill", "none", "smoke", SEEDS + 7, {"agent": 0})
+    changed = run_spec("hill", "none", "smoke", SEEDS + 8, {"agent": 1})
+    changed = changed.model_copy(update={"budget": 50})
     gone = record(cell.model_copy(update={"id": "hill--climber--gone"}), cell.runs[0])
     for found in (record(cell, old), record(cell, changed), gone):
         store.complete(found.key, found.record, found.provenance)
         export(store, found.key, tmp_path / "evidence")
     runs = collect_runs(project, Store(tmp_path / "empty"), tmp_path / "evidence")
-    assert by_seed(runs)[7].stale == "agent is version 1 now, the run had 0"
-    assert by_seed(runs)[8].stale == "a setting changed since"
+    assert by_seed(runs)[SEEDS + 7].stale == "agent is version 1 now, the run had 0"
+    assert by_seed(runs)[SEEDS + 8].stale == "a setting changed since"
     assert by_seed(runs, "hill--climber--gone")[0].stale.startswith("no study has")
 
 
 def test_a_deleted_file_is_missing_by_the_name_of_its_seed(project, store, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Also of a seed that was not planned: the others name it as a companion."""
     cell = project.cells["smoke"][0]
-    for seed in range(5):
+    seeds = range(SEEDS + 2)
+    for seed in seeds:
         found = record(cell, cell.run(seed))
-        companions = [other for other in range(5) if other != seed]
+        companions = [other for other in seeds if other != seed]
         store.complete(found.key, found.record, found.provenance | {"companions": companions})
         export(store, found.key, tmp_path / "evidence")
-    for seed in (1, 4):
+    for seed in (1, SEEDS + 1):
         next((tmp_path / "evidence").glob(f"*/smoke-{seed}-*")).unlink()
     runs = collect_runs(project, Store(tmp_path / "empty"), tmp_path / "evidence")
     hill = by_seed(runs)
-    assert [hill[seed].state for seed in range(5)] == ["done", "queued", "done", "done", "queued"]
+    assert [seed for seed in seeds if hill[seed].state == "queued"] == [1, SEEDS + 1]
     claim = next(c for c in project.studies["first"].claims if c.id == "first-C1")
-    assert f"missing: {HILL} seeds 1, 4" in flags(judge(claim, runs), "seeds missing")
+    assert f"missing: {HILL} seeds 1, {SEEDS + 1}" in flags(judge(claim, runs), "seeds missing")
 
 
 def test_a_corrupt_file_is_a_state_of_its_own_and_is_named(project, store, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -25,15 +25,15 @@ def test_verdicts_are_counted_and_kept_whole(
 ) -> None:
     write_verdicts(project, verdicts, tmp_path / "verdicts.json")
     document = json.loads((tmp_path / "verdicts.json").read_text(encoding="utf-8"))
+    none = {"supported": 0, "contradicted": 0, "inconclusive": 0, "not run": 0}
     assert document["counts"] == {
-        "supported": 1,
-        "contradicted": 0,
-        "inconclusive": 2,
-        "not run": 0,
+        "paper": none | {"supported": 1},
+        "extension": none | {"inconclusive": 1},
+        "ours": none | {"inconclusive": 1},
     }
     kept = document["claims"]["first"]["first-C1"]
     assert Verdict.model_validate_json(json.dumps(kept)) == verdicts[0]
-    assert [cell["seeds"] for cell in kept["evidence"]] == [[0, 1, 2], [0, 1, 2]]
+    assert [cell["seeds"] for cell in kept["evidence"]] == [[*range(8)]] * 2
 
 
 def test_metrics_are_the_numbers_of_the_report(
@@ -42,7 +42,8 @@ def test_metrics_are_the_numbers_of_the_report(
     write_verdicts(project, verdicts, tmp_path / "verdicts.json")
     write_report(project, runs, verdicts, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["counts"]["supported"] == 1
+    assert metrics["counts"]["paper"]["supported"] == 1
+    assert metrics["counts"]["ours"]["supported"] == 0
     assert list(metrics["observed"]) == ["first-C1", "first-C2"]
     source = (tmp_path / "report.html").read_text(encoding="utf-8")
     for claim, observed in metrics["observed"].items():
@@ -60,7 +61,7 @@ def test_curves_are_those_of_the_figures(
     first, last = rows[0], rows[-1]
     assert first["figure"] == "hill, smoke, 100 steps"
     assert (first["cell"], first["step"], first["mean"]) == ("hill--climber--none", "0", "1")
-    assert (last["cell"], last["step"], last["seeds"]) == ("hill--climber--pptb", "100", "3")
+    assert (last["cell"], last["step"], last["seeds"]) == ("hill--climber--pptb", "100", "8")
     assert float(last["low"]) < float(last["mean"]) < float(last["high"])
     write_report(project, runs, verdicts, tmp_path)
     source = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,92 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from suite.report.figures import draw
+from suite.report.panels import (
+    Line,
+    Panel,
+    Reference,
+    diagnostic_panels,
+    grouped,
+    learning_panels,
+)
+from suite.stats.runs import Run, Series
+
+
+def test_returns_are_drawn_beside_random_play(runs: list[Run]) -> None:
+    group, cells = next(iter(grouped(runs).items()))
+    (panel,) = learning_panels(cells, group)
+    assert [(r.kind, r.told) for r in panel.references] == [("null", "random play: 1")]
+
+
+@pytest.mark.parametrize(("last", "is_logarithmic"), [(500.0, False), (5e3, True)])
+def test_a_diagnostic_that_grows_a_thousandfold_has_a_logarithmic_axis(
+    runs: list[Run], last: float, is_logarithmic: bool
+) -> None:
+    grown = Series(np.array([0.0, 50.0, 100.0]), np.array([1.0, 2.0, last]))
+    runs = [replace(run, series={"plugin/pptb/size": grown}) for run in runs]
+    group, cells = next(iter(grouped(runs).items()))
+    (panel,) = diagnostic_panels(cells, group)
+    assert panel.logarithmic is is_logarithmic
+    assert ("10^{" in draw(panel)) is is_logarithmic
+
+
+def lines(evaluations: int, seeds: int) -> tuple[Line, ...]:
+    steps = np.arange(evaluations) / 1000
+    curves = np.random.default_rng(0).normal(0.004, 0.001, (seeds, evaluations))
+    return (Line("x", 0, steps, curves, tuple(range(seeds)), ()),)
+
+
+def test_labels_of_axes_keep_their_digits() -> None:
+    assert ">0.004</text>" in draw(Panel("p", "t", "q", "", lines(5, 2)))
+
+
+def test_a_figure_does_not_grow_with_evaluations_and_seeds() -> None:
+    few, many = (
+        draw(Panel("p", "t", "q", "", lines(evaluations, seeds)))
+        for evaluations, seeds in ((80, 10), (2000, 100))
+    )
+    assert len(many) < len(few) < 30_000
+
+
+def test_nulls_are_dashed_and_bounds_dotted() -> None:
+    line = lines(5, 2)
+    at = np.array([0.0, 0.004])
+    for kind, dashes in (("null", "4.4,3.3"), ("bound", "1.1,2.2")):
+        reference = Reference("r", kind, at, np.array([0.003, 0.003]))  # type: ignore[arg-type]
+        panel = Panel("p", "t", "q", "", line, (reference,))
+        assert f"stroke-dasharray: {dashes}" in draw(panel)
+        assert f"{kind}, r: 0.003" in panel.alternative()
+
+
+def test_a_line_has_students_interval() -> None:
+    line = Line("x", 0, np.array([0.0]), np.array([[1.0], [2.0], [3.0]]), (0, 1, 2), ())
+    low, high = line.interval()  # type: ignore[misc]
+    assert high[0] - 2.0 == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+    assert 2.0 - low[0] == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+    assert Line("x", 0, np.array([0.0]), np.array([[1.0]]), (0,), ()).interval() is None
+
+
+def test_layers_of_a_diagnostic_are_averaged(runs: list[Run]) -> None:
+    group, cells = next(iter(grouped(runs).items()))
+    norms = next(p for p in diagnostic_panels(cells, group) if p.quantity == "weight norm ratio")
+    assert norms.note == "mean over layers"
+    assert norms.lines[0].mean[1] == pytest.approx(2.0)
+
+
+def test_stale_runs_are_in_no_figure(runs: list[Run]) -> None:
+    stale = [replace(run, stale="older") for run in runs]
+    assert grouped(stale) == {}
+
+
+def test_seeds_with_other_steps_are_left_out_of_a_mean(runs: list[Run]) -> None:
+    shorter = {
+        name: replace(series, steps=series.steps[:2], values=series.values[:2])
+        for name, series in runs[2].series.items()
+    }
+    runs[2] = replace(runs[2], series=shorter)
+    group, cells = next(iter(grouped(runs).items()))
+    panel: Panel = learning_panels(cells, group)[0]
+    assert panel.lines[0].seeds == (0, 1, 3, 4, 5, 6, 7)
