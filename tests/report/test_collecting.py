@@ -83,6 +83,24 @@ def test_evidence_of_more_seeds_than_planned_counts(project, store, tmp_path) ->
     assert by_seed(collect_runs(project, store, tmp_path / "evidence"))[SEEDS + 7].stale == ""
 
 
+@pytest.mark.parametrize("where", ["store", "evidence"])
+def test_descriptions_of_a_task_are_those_of_the_present_spec(  # type: ignore[no-untyped-def]
+    project, store, tmp_path, where
+) -> None:
+    evidence = tmp_path / "evidence"
+    export(store, complete(store, project, 0), evidence)
+    (cell, *rest) = project.cells["smoke"]
+    described = {"random_return": -7.5, "paper_environment": "Hill-v2", "note": "now known"}
+    task = cell.runs[0].task.model_copy(update=described)
+    runs = tuple(run.model_copy(update={"task": task}) for run in cell.runs)
+    now = (cell.model_copy(update={"runs": runs}), *rest)
+    present = replace(project, cells={**project.cells, "smoke": now})
+    there = store if where == "store" else Store(tmp_path / "other")
+    run = by_seed(collect_runs(present, there, evidence))[0]
+    assert run.state == "done" and not run.stale
+    assert {name: run.spec["task"][name] for name in described} == described
+
+
 def test_evidence_of_other_settings_or_versions_is_stale(project, store, tmp_path) -> None:  # type: ignore[no-untyped-def]
     cell = project.cells["smoke"][0]
     old = run_spec("hill", "none", "smoke", SEEDS + 7, {"agent": 0})

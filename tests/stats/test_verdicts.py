@@ -581,6 +581,26 @@ def test_another_renderer_than_the_papers_is_a_flag(make_cell) -> None:  # type:
     assert flagged("gl") == []
 
 
+def test_runs_of_unlike_numerics_are_flagged_and_named(make_cell) -> None:  # type: ignore[no-untyped-def]
+    def cells(*blas: str) -> list[Any]:
+        return [
+            run
+            for cell, values, name in zip((A, B), (LOW, HIGH), blas, strict=True)
+            for run in make_cell(cell, values, provenance={"numerics": {"blas": name}})
+        ]
+
+    alike = judge(claim("difference"), cells("one", "one"))
+    assert flags(alike) == [] and len(alike.numerics) == 1
+    mixed = judge(claim("difference"), cells("one", "two"))
+    assert mixed.state == "supported" and flags(mixed) == ["numerics"]
+    assert len(mixed.numerics) == 2 and alike.numerics[0] in mixed.numerics
+    assert "its runs have 2 numerics (" in mixed.reason
+    assert "blas: one | two" in mixed.reason or "blas: two | one" in mixed.reason
+    # What was recorded before numerics were never counts as alike.
+    older = judge(claim("difference"), make_cell(A, LOW) + cells("one", "one")[8:])
+    assert flags(older) == ["numerics"]
+
+
 # The same inputs give the same verdict.
 
 
