@@ -2,9 +2,9 @@
 
 Common to claims of all kinds (the rule of each kind is in `suite.stats.rules`):
 
-- Runs of different scales never mix. A claim is judged at the largest scale at which its cells
-  have their minimum of usable seeds, else at the largest at which any of them has a run. What the
-  other scales say stands beside it, and a flag says when they do not agree.
+- Runs of different scales never mix. A claim is judged at the largest scale at which all planned
+  seeds have ended and its cells have their minimum of usable ones, else at the largest that has
+  runs. What the other scales say stands beside it, and a flag says when they do not agree.
 - It is judged at looks (`suite.stats.sequential`): with the planned seeds once all of them have
   ended, with the first 2, 4, 8, ... times as many once these have. Seeds beyond the last look do
   not count yet, and before the first one nothing is decided.
@@ -209,8 +209,7 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
     counted = _counted(claim, runs)
     present = [run for run in counted if run.state not in ("queued", "corrupt")]
     unusable = _stale(claim, runs) + _corrupt(claim, runs)
-    judged = _scale(claim, present)
-    if judged is None:
+    if not present:
         return _not_run(claim).model_copy(
             update={
                 "reason": "none of its cells has a run" + _told(unusable),
@@ -222,6 +221,9 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
         for scale in SCALES
         if any(run.scale == scale for run in present)
     }
+    # A scale that is still being trained does not take the place of one that can be judged.
+    ended = [run for run in present if found[run.scale].look is not None]
+    judged = _scale(claim, ended or present)
     others = tuple(_at_scale(found[scale]) for scale in found if scale != judged)
     verdict = found[judged].model_copy(update={"other_scales": others})
     return _scales_told(verdict)
@@ -527,13 +529,13 @@ def _corrupt(claim: ClaimSpec, runs: Sequence[Run]) -> list[Flag]:
     return [Flag(kind="corrupt", says=f"corrupt: {message}") for message in sorted(corrupt)]
 
 
-def _scale(claim: ClaimSpec, runs: Sequence[Run]) -> Scale | None:
+def _scale(claim: ClaimSpec, runs: Sequence[Run]) -> Scale:
     for scale in reversed(SCALES):
         usable = [run.cell for run in runs if run.scale == scale and _usable(claim, run)]
         part = _of_present_tasks(claim, usable) if _below(claim, scale) else claim
         if part and all(usable.count(cell) >= claim.minimum_seeds for cell in part.cells()):
             return scale
-    return next((s for s in reversed(SCALES) if any(run.scale == s for run in runs)), None)
+    return next(scale for scale in reversed(SCALES) if any(run.scale == scale for run in runs))
 
 
 def _usable(claim: ClaimSpec, run: Run) -> bool:

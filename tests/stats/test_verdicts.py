@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from scipy import stats
 
 from suite.specs.claims import ClaimSpec
+from suite.specs.models import SCALES
 from suite.stats.sequential import confidence
 from suite.stats.verdicts import Expected, Verdict, judge, side_by_side
 
@@ -368,6 +369,19 @@ def test_the_largest_scale_with_enough_seeds_is_judged_and_scales_do_not_mix(mak
     short = make_cell(A, HIGH, scale="short") + make_cell(B, LOW, scale="short")
     verdict = judge(claim("difference"), smoke + short)
     assert (verdict.scale, verdict.state) == ("short", "contradicted")
+
+
+def test_a_scale_that_is_still_trained_does_not_take_the_place_of_one_that_is_complete(
+    make_cell,
+) -> None:  # type: ignore[no-untyped-def]
+    smoke = make_cell(A, LOW) + make_cell(B, HIGH)
+    plans = {(cell, scale): Expected(tuple(SEEDS), 1) for cell in (A, B) for scale in SCALES}
+    short = make_cell(A, HIGH, scale="short") + make_cell(B, LOW[:5], scale="short")
+    verdict = judge(claim("difference"), smoke + short, plans)
+    assert (verdict.scale, verdict.state) == ("smoke", "supported")
+    assert [other.state for other in verdict.other_scales] == ["inconclusive"]
+    whole = make_cell(A, HIGH, scale="short") + make_cell(B, LOW, scale="short")
+    assert judge(claim("difference"), smoke + whole, plans).state == "contradicted"
 
 
 def test_scales_that_do_not_agree_are_both_shown(make_cell) -> None:  # type: ignore[no-untyped-def]
