@@ -155,6 +155,7 @@ def test_seeds_part_and_a_run_does_not_part_from_its_evidence(suite, project: Pa
     folder = shutil.copytree(project / "runs", project.parent / "other") / told.stdout[:16]
     told = suite("why", str(file), str(folder))
     assert told.exit_code == 0 and "machine: the same" in told.stdout
+    assert "numerics: the same\n" in told.stdout, "evidence does not keep them"
 
 
 def _seed(path: Path) -> int:
