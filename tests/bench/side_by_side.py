@@ -26,7 +26,7 @@ from suite.envs.versions import VERSIONS
 from suite.specs.loading import Project, load_project
 from suite.specs.models import Cell, RunSpec, cell_id
 from suite.specs.registry import AGENTS
-from suite.stats.intervals import mean_difference
+from suite.stats.intervals import contrast
 from suite.store.atomic import replace_bytes
 from suite.store.store import Store
 from suite.training.evaluation import Evaluation
@@ -201,7 +201,7 @@ def compared(result: dict[str, Any]) -> dict[str, Any]:
         ]
         for side in ("ours", "theirs")
     )
-    interval = mean_difference([np.array(ours)], [np.array(theirs)], paired=False)
+    interval = contrast([np.array(ours), np.array(theirs)], [1.0, -1.0])
     difference = {name: _rounded(getattr(interval, name)) for name in ("observed", "low", "high")}
     return {"ours": ours, "theirs": theirs, "difference": difference}
 

@@ -12,7 +12,7 @@ from side_by_side import COMPARISONS, DOCUMENT, MARKS, RESULTS, Comparison
 from baselines.dqn import DQN
 from suite.envs.make import make_environment
 from suite.specs.registry import AGENTS
-from suite.stats.intervals import mean_difference
+from suite.stats.intervals import contrast
 
 committed = pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.json")))
 
@@ -49,7 +49,7 @@ def test_a_committed_difference_follows_from_the_curves_and_is_not_against_us(na
         assert late.sum() >= 2
         figures[side] = np.array(result[side]["returns"])[:, late].mean(axis=1)
         np.testing.assert_allclose(result["last_tenth"][side], figures[side], rtol=1e-5)
-    interval = mean_difference([figures["ours"]], [figures["theirs"]], paired=False)
+    interval = contrast([figures["ours"], figures["theirs"]], [1.0, -1.0])
     difference = result["last_tenth"]["difference"]
     scale = max(abs(interval.low), abs(interval.high))
     for end in ("observed", "low", "high"):
