@@ -173,7 +173,7 @@ class SnapshotAverage(PolicyPathPlugin):
     Nothing is done before h snapshots are there.
     """
 
-    VERSION = 2
+    VERSION = 3
     kind = "snapshot_average"
     acting: ClassVar = {
         "store_interval": 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -15,15 +16,15 @@ POWER_STEPS = 12  # suffice where one eigenvalue is more than about 15 times the
 
 
 def leading_eigenpairs(
-    multiply: Multiply, size: int, count: int, device: torch.device
+    multiply: Multiply, size: int, count: int, device: torch.device, towers: int = 2
 ) -> tuple[Tensor, Tensor]:
     """The `count` largest eigenvalues [count], descending, and eigenvectors [count, size] as rows.
 
-    `multiply` maps rows [c, size] in float64 to their products with the operator, [c, size]. An
-    eigenvalue that towers above the others, as that of a path far from the origin, is split off
-    first: the small ones would drown in its rounding.
+    `multiply` maps rows [c, size] in float64 to their products with the operator, [c, size].
+    Up to `towers` eigenvalues that tower above the others, as that of a path far from the origin
+    and that of a steady drift, are split off first: the small ones would drown in their rounding.
     """
-    top = _towering(multiply, size, device)
+    top = _towering(multiply, size, device) if towers and size > 1 else None
     if top is None:
         return _eigenpairs(multiply, size, count, device)
     value, vector = top
@@ -40,7 +41,8 @@ def leading_eigenpairs(
     def multiply_rest(rows: Tensor) -> Tensor:
         return reflect(multiply(lift(rows)))[:, 1:]
 
-    values, vectors = _eigenpairs(multiply_rest, size - 1, min(count, size - 1), device)
+    fewer = min(count, size - 1)
+    values, vectors = leading_eigenpairs(multiply_rest, size - 1, fewer, device, towers - 1)
     values = torch.cat((value.unsqueeze(0), values))
     vectors = torch.cat((vector.unsqueeze(0), lift(vectors)))
     order = values.argsort(descending=True, stable=True)[:count]
@@ -48,9 +50,11 @@ def leading_eigenpairs(
 
 
 def _towering(multiply: Multiply, size: int, device: torch.device) -> tuple[Tensor, Tensor] | None:
-    """The eigenpair that power iteration from the constant vector finds, if it does so soon."""
-    vector = torch.full((size,), size**-0.5, dtype=torch.float64, device=device)
-    for _ in range(POWER_STEPS):
+    """The eigenpair that power iteration from a ramp finds, if it does so soon."""
+    vector = torch.linspace(1.0, 2.0, size, dtype=torch.float64, device=device)
+    vector /= vector.norm()
+    before = math.inf
+    for step in range(POWER_STEPS):
         product = multiply(vector.unsqueeze(0)).squeeze(0)
         value = product.norm()
         following = product / value
@@ -58,6 +62,9 @@ def _towering(multiply: Multiply, size: int, device: torch.device) -> tuple[Tens
         vector = following
         if change <= 1e-14:
             return value, vector
+        if step >= 2 and change > before / 3:  # too slow to arrive
+            return None
+        before = change
     return None
 
 

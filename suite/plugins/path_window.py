@@ -3,7 +3,9 @@
 Snapshots are held as increments against the snapshot before. A Gram matrix of raw snapshots in
 float32 is useless when the path is short against the norm of the parameters (its rounding scales
 with the norm, not with the path); the inner products of increments round relative to the
-increments. They are taken in float32 over a few columns at a time; every other sum is in float64.
+increments. Sums are in float64; only increments of large networks, where that would double the
+cost of a change, are multiplied in float32, a few at a time: over many columns rounding averages
+out.
 A product with the Gram matrix X X' of the n snapshots x_i = x_n - sum_{j>i} e_j is
 
     X X' v = (|x_n|^2 s - q'c) 1 - T (q s - H c),   s = sum v,   c_j = sum_{i<j} v_i,
@@ -25,6 +27,7 @@ from suite.plugins.eigenpairs import leading_eigenpairs
 
 Centre = Literal["none", "mean", "first"]
 BLOCK = 256  # rows whose inner products are taken at once: bounds the working memory
+LARGE = 32_768  # columns of a segment from which increments are multiplied in their own type
 COLUMNS = 256  # of an inner product in float32: more round worse, fewer are slower
 ROWS = 64  # of a combination in float32, for the same reason
 
@@ -90,12 +93,12 @@ class PathWindow:
     def combination(self, weights: Tensor, segment: slice = slice(None)) -> Tensor:
         """The weighted sum [m] of the snapshots for weights [n] in float64, oldest first."""
         earlier = torch.roll(weights.cumsum(0) - weights, self.oldest)
-        dtype = self.increments.dtype
         combined = self.newest[segment].double() * weights.sum()
+        dtype = _type_of_products(self.increments[:, segment])
         for lo in range(0, self.count, ROWS):
             few = slice(lo, min(lo + ROWS, self.count))
-            combined -= earlier[few].to(dtype) @ self.increments[few, segment]
-        return combined.to(dtype)
+            combined -= earlier[few].to(dtype) @ self.increments[few, segment].to(dtype)
+        return combined.to(self.increments.dtype)
 
     def trim_and_boost(
         self,
@@ -176,9 +179,14 @@ class PathWindow:
 def _inner_products(rows: Tensor, some: slice, others: slice) -> Tensor:
     """Inner products of some rows with others, float64 [some, others]."""
     sums = rows.new_zeros(some.stop - some.start, others.stop - others.start, dtype=torch.float64)
+    dtype = _type_of_products(rows)
     for few in torch.split(rows, COLUMNS, 1):
-        sums += few[some] @ few[others].T
+        sums += few[some].to(dtype) @ few[others].to(dtype).T
     return sums
+
+
+def _type_of_products(increments: Tensor) -> torch.dtype:
+    return torch.float64 if increments.shape[1] < LARGE else increments.dtype
 
 
 class _Gram:
@@ -192,6 +200,9 @@ class _Gram:
         self.along = torch.roll(window.along[index, held], -window.oldest)
         newest = window.newest[window.segments[index]].double()
         self.energy = newest @ newest
+        if centre != "none":  # the origin may lie anywhere: at the newest snapshot nothing cancels
+            self.along = torch.zeros_like(self.along)
+            self.energy = torch.zeros_like(self.energy)
 
     def multiply(self, weights: Tensor) -> Tensor:
         """Rows of weights times the Gram matrix: float64 [c, n] -> [c, n]."""
@@ -199,7 +210,9 @@ class _Gram:
         running = weights.cumsum(1)
         total = running[:, -1:]
         earlier = running - weights
-        crossed = torch.roll(torch.roll(earlier, self.oldest, 1) @ self.products, -self.oldest, 1)
+        # The products are symmetric, and the transposed matrix is multiplied faster.
+        turned = torch.roll(earlier, self.oldest, 1) @ self.products.T
+        crossed = torch.roll(turned, -self.oldest, 1)
         behind = self.along * total - crossed
         later = behind.sum(1, keepdim=True) - behind.cumsum(1)
         product = self.energy * total - (earlier @ self.along).unsqueeze(1) - later

@@ -78,7 +78,7 @@ class PPTB(PolicyPathPlugin):
     finite is left alone. Warns when boosting can't be stable.
     """
 
-    VERSION = 2
+    VERSION = 3
     kind = "pptb"
     acting: ClassVar = {
         "store_interval": 2,
