@@ -21,6 +21,7 @@ from suite.commands.status import STATES, state_of
 from suite.commands.status import status as count_states
 from suite.commands.why import Difference, Traces, compare
 from suite.conformance import conform
+from suite.engine.analyse import analyse_cells, digests
 from suite.engine.calibration import slowness
 from suite.engine.run import EngineError, run_cells
 from suite.envs.pictures import Policy, Renderer
@@ -32,7 +33,7 @@ from suite.report.page import write_report
 from suite.report.results import write_curves, write_verdicts
 from suite.specs.loading import Project, load_project
 from suite.specs.models import SCALES, Cell, Scale
-from suite.specs.pipeline import read_cell, smoke_cells, write_plan
+from suite.specs.pipeline import read_study, write_plan
 from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.planning import plan as plan_cells
 from suite.specs.source import SpecError
@@ -56,6 +57,12 @@ EVIDENCE = REPORTS / "evidence"
 ScaleOption = Annotated[Scale, typer.Option(help="smoke, short or paper")]
 JobsOption = Annotated[
     int, typer.Option(min=1, envvar="SUITE_JOBS", help="processes side by side; 1 trains inline")
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SUITE_SCHEDULER", help="tcp://host:port of a Dask cluster that shares this folder"
+    ),
 ]
 CellsArgument = Annotated[list[str] | None, typer.Argument(help="cell ids; none means all")]
 CORES = os.cpu_count() or 1
@@ -128,24 +135,17 @@ def _size(cell: Cell | None) -> str:
 def plan(
     scale: ScaleOption = "smoke",
     write: Annotated[
-        Path | None, typer.Option(help="write one file per cell into this folder")
+        Path | None, typer.Option(help="write a file per study and cell into this folder")
     ] = None,
-    write_cells: Annotated[
-        bool, typer.Option("--write-cells", help="bring params.yaml's list of cells up to date")
-    ] = False,
     jobs: JobsOption = CORES,
 ) -> None:
     """Show what would run, for how many steps, how long and in how much memory on this machine."""
     project = _project()
     planned = plan_cells(project, scale)
-    if write_cells:
-        lines = ["scale: " + scale, "cells:", *(f"  - {name}" for name in smoke_cells(project))]
-        Path("params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        console.print(f"params.yaml lists {len(lines) - 2} cells")
     if write is not None:
         changed = write_plan(planned, write)
         console.print(f"{len(planned.cells)} cells planned at {scale}, {len(changed)} changed")
-    if write is None and not write_cells:
+    else:
         _show_plan(list(planned.cells), scale, jobs)
 
 
@@ -192,9 +192,7 @@ def run(
     cells: CellsArgument = None,
     scale: ScaleOption = "smoke",
     jobs: JobsOption = CORES,
-    scheduler: Annotated[
-        str | None, typer.Option(help="tcp://host:port of a Dask cluster that shares this folder")
-    ] = None,
+    scheduler: SchedulerOption = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
 ) -> None:
     """Train what is missing of the named cells; interrupted runs go on where they were."""
@@ -207,7 +205,9 @@ def _train(cells: list[Cell], jobs: int, scheduler: str | None = None, device: s
         cells, Store(RUNS), jobs=jobs, scheduler=scheduler, device=device, console=console
     )
     for key in summary.failed:
-        errors.print(f"run {key}: {summary.states[key].state}\n{summary.states[key].message}")
+        state = summary.states[key]
+        told = f"{state.state}\n{state.message}" if not state.complete else summary.lacking[key]
+        errors.print(f"run {key}: {told}")
     if summary.failed:
         errors.print("Failed runs train again with the same command.", style="red")
         raise typer.Exit(1)
@@ -215,30 +215,61 @@ def _train(cells: list[Cell], jobs: int, scheduler: str | None = None, device: s
 
 @app.command()
 def train(
-    cell: Annotated[str, typer.Argument(help="id of a cell in the written plan")],
+    study: Annotated[str, typer.Argument(help="a study of the written plan")],
     jobs: JobsOption = CORES,
+    scheduler: SchedulerOption = None,
 ) -> None:
-    """Train one cell of the written plan and write its summary: what a pipeline stage does."""
-    planned = read_cell(REPORTS / "plan" / f"{cell}.json")
-    _train([planned], jobs)
+    """Train the cells of a study in the written plan: what a stage of the pipeline does.
+
+    Writes what its runs left to reports/trained/.
+    """
+    cells = read_study(REPORTS / "plan" / study)
+    _train(cells, jobs, scheduler)
     store = Store(RUNS)
-    runs = []
-    for one in planned.runs:
-        record = store.record(one.key())
-        runs.append(
-            {
-                "seed": one.seed,
+    summary = {
+        cell.id: {
+            one.seed: {
                 "key": one.key(),
-                "state": record["state"],
+                "state": store.state(one.key()).state,
                 "record_sha256": store.record_digest(one.key()),
-                "figures": record["figures"],
+                "recordings": sorted(store.recordings(one.key())),
             }
-        )
-    summary: dict[str, Any] = {"cell": cell, "scale": planned.scale, "runs": runs}
-    folder = REPORTS / "cells"
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(summary, indent=1, sort_keys=True) + "\n"
-    (folder / f"{cell}.json").write_text(text, encoding="utf-8")
+            for one in cell.runs
+        }
+        for cell in cells
+    }
+    _write_json(REPORTS / "trained" / f"{study}.json", summary)
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@app.command()
+def analyse(
+    cells: CellsArgument = None,
+    scale: ScaleOption = "smoke",
+    jobs: JobsOption = CORES,
+    write: Annotated[
+        Path | None, typer.Option(help="write the digests of all results to this file")
+    ] = None,
+) -> None:
+    """Compute the analyses of finished runs that are missing or of an earlier version.
+
+    Nothing is trained.
+    """
+    chosen, store = _chosen(_project(), scale, cells), Store(RUNS)
+    found = analyse_cells(chosen, store, jobs, console)
+    _say(f"{found.computed} analyses computed, {found.present} were there")
+    if found.waiting:
+        _say(f"{found.waiting} wait for runs or recordings: `suite run` trains them")
+    if write is not None:
+        _write_json(write, digests(chosen, store))
+    for name, error in found.failed.items():
+        errors.print(f"{name}:\n{error}", markup=False, highlight=False)
+    if found.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -246,7 +277,7 @@ def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
     """Keep finished runs of the named cells as files in reports/evidence/, for version control."""
     store = Store(RUNS)
     written = [
-        export(store, one.key(), EVIDENCE)
+        export(store, one.key(), EVIDENCE, one.analyses)
         for cell in _chosen(_project(), scale, cells)
         for one in begun_runs(store, cell)
         if store.state(one.key()).complete

@@ -1,4 +1,4 @@
-"""Agents and plug-ins of other packages, found by entry point."""
+"""Agents, plug-ins and analyses of other packages, found by entry point."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 AGENTS_GROUP = "rl_claims.agents"
 PLUGINS_GROUP = "rl_claims.plugins"
-GROUPS = (AGENTS_GROUP, PLUGINS_GROUP)
+ANALYSES_GROUP = "rl_claims.analyses"
+GROUPS = (AGENTS_GROUP, PLUGINS_GROUP, ANALYSES_GROUP)
 
 
 class ExtensionError(Exception):
@@ -15,7 +16,7 @@ class ExtensionError(Exception):
 
 
 def versions() -> dict[str, str]:
-    """Versions of the installed packages that register agents or plug-ins, by name."""
+    """Versions of the installed packages that register something, by name."""
     points = [point for group in GROUPS for point in entry_points(group=group)]
     return {point.dist.name: point.dist.version for point in points if point.dist}
 

@@ -1,67 +1,66 @@
-"""Path recorder: snapshots of the policy's parameters in equal distances of policy updates."""
+"""How far a policy's parameters travel, and how few directions their path has."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from suite.plugins.protocol import Agent
-from suite.stacked.streams import State
+from suite.analysis.policy_spectrum import (
+    accumulated_change,
+    detour_ratio,
+    information,
+    major_dimensionality,
+    spectrum_of_gram,
+)
+from suite.analysis.protocol import LookSettings, RecordedRun, Result
+
+COLUMNS = 4096  # parameters that are read at once
 
 
-class PolicyPathSettings(BaseModel):
-    """Settings of the path recorder."""
+class PolicyPathSettings(LookSettings):
+    """Settings of the analysis of a path."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    every: int = Field(
-        default=25, ge=1, description="policy updates between snapshots (PPTB paper App. C: 25)"
-    )
+    every: int = Field(default=25, ge=1, description="policy updates between snapshots")
 
 
 class PolicyPath:
-    """Snapshots of the policy group's flat vector, as PPTB stores them (PPTB paper Alg. 1, App. C).
+    """The temporal SVD of the recorded policy path, not centred (PPTB paper Sec. 3).
 
-    Row 0 is the initial policy; a row follows after every `every` optimiser steps of the policy
-    group, taken before plug-ins act on the learn call.
+    Figures: `snapshots`; `information_1`, `_2`, `_8`, the share of the largest singular values in
+    the sum of all; `dimensionality_90`, `_95`, `_99`, the directions that hold 90, 95, 99 % of it;
+    `detour_ratio`, the median of accumulated over final change over the parameters that moved.
+    Arrays: `singular_values` [d] and `coordinates` [n, 8], the leading coordinate curves.
     """
 
     VERSION: ClassVar[int] = 1
     Settings: ClassVar[type[BaseModel]] = PolicyPathSettings
 
-    def __init__(self, settings: PolicyPathSettings, agent: Agent, seeds: Sequence[int]) -> None:
+    def __init__(self, settings: PolicyPathSettings) -> None:
         self.settings = settings
-        self._last = agent.groups[agent.policy].steps
-        self._snapshots = [_snapshot(agent)]
 
-    def after_update(self, agent: Agent) -> None:
-        steps = agent.groups[agent.policy].steps
-        # A learn call may leave the policy alone (TD3's policy delay): one snapshot a step.
-        if steps % self.settings.every == 0 and steps != self._last:
-            self._snapshots.append(_snapshot(agent))
-            self._last = steps
+    def recordings(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        return (("path", {"every": self.settings.every}),)
 
-    def at_evaluation(self, agent: Agent, step: int) -> dict[str, np.ndarray]:
-        return {}
-
-    def at_end(self, agent: Agent) -> dict[str, np.ndarray]:
-        return {}
-
-    def files(self) -> dict[str, np.ndarray]:
-        """`policy_path`: `[S, n, m]` float32, oldest first."""
-        return {"policy_path": np.stack(self._snapshots, axis=1)}
-
-    def state(self) -> State:
-        path = self.files()["policy_path"]
-        return {"path": path, "last": np.full(path.shape[0], self._last)}
-
-    def load_state(self, state: State) -> None:
-        path = np.asarray(state["path"], dtype=np.float32)
-        self._snapshots = [path[:, i].copy() for i in range(path.shape[1])]
-        self._last = int(state["last"][0])
-
-
-def _snapshot(agent: Agent) -> np.ndarray:
-    flat = agent.groups[agent.policy].parameters.flat
-    return flat.detach().cpu().numpy().copy()
+    def analyse(self, run: RecordedRun) -> Result:
+        path = run.path(every=self.settings.every)
+        gram = np.zeros((path.snapshots, path.snapshots))
+        detours = []
+        for first in range(0, path.size, COLUMNS):
+            part = path.columns(slice(first, first + COLUMNS)).astype(np.float64)
+            gram += part @ part.T
+            detours.append(detour_ratio(part)[accumulated_change(part) > 0])
+        spectrum = spectrum_of_gram(gram, min(path.snapshots, path.size))
+        share = information(spectrum.singular_values)
+        figures = {f"information_{k}": float(share[:k][-1]) for k in (1, 2, 8)}
+        for percent in (90, 95, 99):
+            dimensionality = major_dimensionality(spectrum.singular_values, percent / 100)
+            figures[f"dimensionality_{percent}"] = float(dimensionality)
+        figures["snapshots"] = float(path.snapshots)
+        figures["detour_ratio"] = float(np.median(np.concatenate(detours)))
+        return Result(
+            figures=figures,
+            arrays={
+                "singular_values": spectrum.singular_values,
+                "coordinates": np.ascontiguousarray(spectrum.coordinates[:, :8]),
+            },
+        )

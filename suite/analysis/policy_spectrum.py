@@ -28,8 +28,12 @@ def path_spectrum(path: np.ndarray) -> PathSpectrum:
     Singular values below about 1e-8 of the largest one are rounding.
     """
     wide = np.asarray(path, np.float64)
-    values, vectors = np.linalg.eigh(wide @ wide.T)
-    rank = min(wide.shape)
+    return spectrum_of_gram(wide @ wide.T, min(wide.shape))
+
+
+def spectrum_of_gram(gram: np.ndarray, rank: int) -> PathSpectrum:
+    """The SVD of a path of at most this rank from its Gram matrix [n, n] in float64."""
+    values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
     falling = vectors[-1] < vectors[0]
     return PathSpectrum(np.sqrt(np.clip(values, 0.0, None)), np.where(falling, -vectors, vectors))

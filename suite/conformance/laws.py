@@ -4,6 +4,7 @@ Each trains in folders of its own below `folder` and raises AssertionError where
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from suite.conformance.small_runs import result, small_runs, train
+from suite.recordings.registry import RECORDINGS
 from suite.specs.models import PluginSpec, RunSpec
 from suite.specs.registry import AGENTS
 from suite.store.store import Store
@@ -58,14 +60,15 @@ def assert_evaluation_changes_no_weight(kind: str, plugins: Plugins, folder: Pat
     assert "return" not in not_looked.record(never[0].key())["series"] or kind == "classifier"
 
 
-def assert_probes_change_no_weight(kind: str, plugins: Plugins, folder: Path) -> None:
-    """I3: probes that watch the run leave the agents as they are."""
-    probed = small_runs(kind, [0, 1], list(plugins), probes=("weight_norms", "policy_path"))
+def assert_recordings_change_nothing(kind: str, plugins: Plugins, folder: Path) -> None:
+    """I3: recordings leave the agents and the record as they are, to the byte."""
+    recorded = small_runs(kind, [0, 1], list(plugins), recordings=tuple(RECORDINGS))
     plain = small_runs(kind, [0, 1], list(plugins))
-    same = _agents(train(probed, folder / "probed"), probed) == _agents(
-        train(plain, folder / "plain"), plain
-    )
-    assert same, "probes change what is trained"
+    stores = train(recorded, folder / "recorded"), train(plain, folder / "plain")
+    for run in plain:
+        for name in ("record.json", "agent.safetensors"):
+            one, other = (store.folder(run.key()) / name for store in stores)
+            assert one.read_bytes() == other.read_bytes(), f"recordings change {name}"
 
 
 def assert_neutral_is_absent(
@@ -90,28 +93,33 @@ def assert_neutral_is_absent(
             assert series[0].get(name) == series[1].get(name), f"series {name} differs"
 
 
-def assert_checkpoint_continues(kind: str, plugins: Plugins) -> None:
+def assert_checkpoint_continues(kind: str, plugins: Plugins, folder: Path) -> None:
     """I2: a seed whose state is taken at any step, in any group, goes on as if nothing happened."""
     configure()
-    runs = small_runs(kind, [0, 1, 2], list(plugins), probes=("weight_norms", "policy_path"))
-    unbroken = _build(runs)
+    runs = small_runs(kind, [0, 1, 2], list(plugins), recordings=tuple(RECORDINGS))
+    unbroken = _build(runs, folder / "unbroken")
     _advance(unbroken, runs[0], runs[0].budget)
 
     draw = np.random.default_rng(len(kind) + 7 * len(plugins))
     first, second = sorted(draw.integers(1, runs[0].budget, size=2).tolist())
-    group = _build(runs)
+    group = _build(runs, folder / "broken")
     _advance(group, runs[0], first)
     rows = _rows(group, 3)
-    pair = _build([runs[2], runs[0]])
+    group.advance()  # work after the checkpoint is lost
+    pair = _build([runs[2], runs[0]], folder / "broken")
     pair.load_state(stack([rows[2], rows[0]]))
     _advance(pair, runs[0], second)
     rows = _rows(pair, 2)
-    alone = _build([runs[2]])
+    alone = _build([runs[2]], folder / "broken")
     alone.load_state(stack([rows[0]]))
     _advance(alone, runs[0], runs[0].budget)
 
     _assert_equal_rows(_rows(alone, 1)[0], _rows(unbroken, 3)[2])
     assert alone.figures(0) == unbroken.figures(2), "figures differ after a checkpoint"
+    alone.flush()
+    unbroken.flush()
+    recorded = [_files(folder / name / "2") for name in ("broken", "unbroken")]
+    assert recorded[0] == recorded[1], "recordings differ after a checkpoint"
 
 
 def _weights(store: Store, run: RunSpec) -> np.ndarray:
@@ -126,13 +134,19 @@ def _agents(store: Store, runs: Sequence[RunSpec]) -> list[bytes]:
     return [path.read_bytes() for path in paths]
 
 
-def _build(runs: Sequence[RunSpec]) -> Loop:
+def _build(runs: Sequence[RunSpec], folder: Path) -> Loop:
     loop = AGENTS[runs[0].agent.kind].loop
-    return LOOPS[loop](runs[0], [run.seed for run in runs], "cpu")
+    seeds = [run.seed for run in runs]
+    return LOOPS[loop](runs[0], seeds, "cpu", [folder / str(seed) for seed in seeds])
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*")}
 
 
 def _advance(loop: Loop, run: RunSpec, until: int) -> None:
     if loop.step == 0:
+        loop.begin()
         loop.evaluate()
     while loop.step < until:
         loop.advance()
@@ -141,13 +155,14 @@ def _advance(loop: Loop, run: RunSpec, until: int) -> None:
 
 
 def _rows(loop: Loop, count: int) -> list[Row]:
-    """Every seed's row, with memory of its own."""
+    """Every seed's row, with memory of its own, as a checkpoint takes it."""
+    loop.flush()
     state = loop.state()
     rows = []
     for i in range(count):
         row = cut(state, i)
         arrays = {name: np.array(array) for name, array in row.arrays.items()}
-        rows.append(Row(arrays, {**row.values}))
+        rows.append(Row(arrays, deepcopy(row.values)))
     return rows
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from suite.analysis.registry import recording
 from suite.plugins.registry import PLUGINS
-from suite.specs.models import AgentSpec, PluginSpec, ProbeSpec, RunSpec, TaskSpec
+from suite.specs.models import AgentSpec, PluginSpec, RunSpec, TaskSpec
 from suite.store.store import Store
 from suite.training.shard import train_shard
 
@@ -187,7 +188,7 @@ def small_runs(
     kind: str,
     seeds: list[int],
     plugins: list[PluginSpec] | tuple[PluginSpec, ...] = (),
-    probes: tuple[str, ...] = (),
+    recordings: tuple[str, ...] = (),
     budget: int = 80,
     evaluate_every: int = 25,
     evaluation_episodes: int = 2,
@@ -201,7 +202,7 @@ def small_runs(
             task=task or TASKS[task_name],
             agent=AgentSpec(name=f"{kind}-small", kind=kind, settings=defaults | settings),
             plugins=tuple(plugins),
-            probes=tuple(ProbeSpec(kind=probe) for probe in probes),
+            recordings=tuple(recording(kind, {}) for kind in recordings),
             seed=seed,
             budget=budget,
             evaluate_every=evaluate_every,
@@ -215,7 +216,7 @@ def train(runs: list[RunSpec], folder: Path) -> Store:
     """Train runs as one shard in a store of their own."""
     store = Store(folder)
     for run in runs:
-        store.begin(run.key(), run.model_dump(mode="json"))
+        store.begin(run.key(), run.trained())
     train_shard(runs, store, "cell", "smoke")
     return store
 
@@ -223,5 +224,6 @@ def train(runs: list[RunSpec], folder: Path) -> Store:
 def result(store: Store, run: RunSpec) -> dict[str, bytes]:
     """The bytes of everything in a complete run that must not depend on how it was trained."""
     folder = store.folder(run.key())
-    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    paths = [*folder.glob("*.safetensors"), *folder.glob("recordings/*/*")]
+    names = sorted(str(path.relative_to(folder)) for path in paths)
     return {name: (folder / name).read_bytes() for name in ["record.json", *names, "COMPLETE"]}

@@ -11,7 +11,7 @@ from suite.conformance.laws import (
     assert_groups_agree,
     assert_it_acts,
     assert_neutral_is_absent,
-    assert_probes_change_no_weight,
+    assert_recordings_change_nothing,
 )
 from suite.conformance.small_runs import AGENTS, acting, neutral, small_runs
 from suite.plugins.protocol import Plugin
@@ -50,20 +50,22 @@ def test_it_acts(agent: str, plugins: list[PluginSpec], tmp_path: Path) -> None:
 
 
 def test_grouping_does_not_matter(agent: str, plugins: list[PluginSpec], tmp_path: Path) -> None:
-    runs = small_runs(agent, list(range(6)), plugins, probes=("weight_norms",), budget=60)
+    runs = small_runs(agent, list(range(6)), plugins, recordings=("norms",), budget=60)
     assert_groups_agree(runs, tmp_path)
 
 
-def test_a_checkpoint_continues_in_any_group(agent: str, plugins: list[PluginSpec]) -> None:
-    assert_checkpoint_continues(agent, plugins)
+def test_a_checkpoint_continues_in_any_group(
+    agent: str, plugins: list[PluginSpec], tmp_path: Path
+) -> None:
+    assert_checkpoint_continues(agent, plugins, tmp_path)
 
 
 def test_evaluating_does_not_matter(agent: str, plugins: list[PluginSpec], tmp_path: Path) -> None:
     assert_evaluation_changes_no_weight(agent, plugins, tmp_path)
 
 
-def test_probing_does_not_matter(agent: str, plugins: list[PluginSpec], tmp_path: Path) -> None:
-    assert_probes_change_no_weight(agent, plugins, tmp_path)
+def test_recording_does_not_matter(agent: str, plugins: list[PluginSpec], tmp_path: Path) -> None:
+    assert_recordings_change_nothing(agent, plugins, tmp_path)
 
 
 def test_neutral_settings_are_absence(agent: str, plugin: PluginClass, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from suite.engine.display import Display
 from suite.engine.shards import make_shards
-from suite.engine.work import Shard, Train, work
+from suite.engine.work import Shard, Train, lacks, work
 from suite.specs.models import Cell
 from suite.store.atomic import StoreError, storing
 from suite.store.store import RunState, Store
@@ -44,11 +44,14 @@ class Summary:
 
     states: dict[str, RunState]  # of every run, by key
     trained: tuple[str, ...]  # keys of those that were not complete before
+    lacking: dict[str, str]  # why a complete run has not all its recordings, by key
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Keys of runs that are not complete."""
-        return tuple(key for key, state in self.states.items() if not state.complete)
+        """Keys of runs that are not complete, or lack a recording."""
+        return tuple(
+            key for key, state in self.states.items() if not state.complete or key in self.lacking
+        )
 
 
 def run_cells(
@@ -61,7 +64,8 @@ def run_cells(
     device: str = "cpu",
     train: Train = train_shard,
 ) -> Summary:
-    """Train every run of `cells` that is not complete, from its checkpoint where it has one.
+    """Train every run of `cells` that is not complete, from its checkpoint where it has one, and
+    once more those that are but lack a recording.
 
     In this process with `jobs=1` or when one shard is all there is, else in `jobs` local processes,
     or on the Dask cluster whose scheduler has the address `scheduler` (`tcp://host:port`; `jobs` is
@@ -91,19 +95,27 @@ def run_cells(
                     arguments = (store.root, train, device, checkpoint_seconds)
                     _train_on(client, shards, store, arguments, display)
             display.ends()
-    states = {run.key(): store.state(run.key()) for cell in cells for run in cell.runs}
-    return Summary(states, pending)
+    runs = {run.key(): run for cell in cells for run in cell.runs}
+    states = {key: store.state(key) for key in runs}
+    lacking = {key: _why_lacking(key, store) for key, run in runs.items() if lacks(run, store)}
+    return Summary(states, pending, lacking)
+
+
+def _why_lacking(key: str, store: Store) -> str:
+    """Why a complete run that trained once more still lacks a recording."""
+    return store.mismatch(key) or store.again().state(key).message or "training it again was ended"
 
 
 def _left(cells: Sequence[Cell], store: Store) -> list[Cell]:
-    """The cells with the runs that are not complete, each run once; cells without one left out."""
+    """The cells with the runs that are not complete or lack a recording, each run once; cells
+    without one left out."""
     seen: set[str] = set()
     left = []
     for cell in cells:
         runs = []
         for run in cell.runs:
             key = run.key()
-            if key not in seen and not store.state(key).complete:
+            if key not in seen and (not store.state(key).complete or lacks(run, store)):
                 runs.append(run)
             seen.add(key)
         if runs:

@@ -52,6 +52,9 @@ def work(
 ) -> str:
     """Train what is left of a shard; each run ends complete or failed.
 
+    A complete run that lacks a recording trains once more, beside its result, and must leave the
+    same record; where it does not, the recording stays missing and the store knows why.
+
     Returns why nothing was done when another process trains one of the runs, else "". An exception
     of training marks the runs that are not complete as failed, with the traceback. `notice` is
     called whenever progress was noted in the store. Raises StoreError when the store fails.
@@ -82,17 +85,38 @@ def work(
                 locks.enter_context(store.lock(run.key()))
         except RunLocked as busy:
             return str(busy)
-        pending = [run for run in shard.runs if not store.state(run.key()).complete]
-        for run in pending:
-            store.begin(run.key(), run.model_dump(mode="json"))
-        if pending:
-            error = _train(
-                train, pending, store, shard.cell, shard.scale, device, report, checkpoint_seconds
-            )
+        fresh = [run for run in shard.runs if not store.state(run.key()).complete]
+        repeated = [run for run in shard.runs if run not in fresh and lacks(run, store)]
+        for runs, place in ((fresh, store), (repeated, store.again())):
+            pending = [run for run in runs if not place.state(run.key()).complete]
             for run in pending:
-                if not store.state(run.key()).complete:
-                    store.fail(run.key(), error or "training ended before the run was complete")
+                place.begin(run.key(), run.trained())
+            if pending:
+                error = _train(
+                    train,
+                    pending,
+                    place,
+                    shard.cell,
+                    shard.scale,
+                    device,
+                    report,
+                    checkpoint_seconds,
+                )
+                for run in pending:
+                    if not place.state(run.key()).complete:
+                        place.fail(run.key(), error or "training ended before the run was complete")
+        for run in repeated:
+            if store.again().state(run.key()).complete:
+                store.adopt(run.key())
     return ""
+
+
+def lacks(run: RunSpec, store: Store) -> list[str]:
+    """Names of the recordings that a run is to have and a complete one has not."""
+    if not run.recordings or not store.state(run.key()).complete:
+        return []
+    present = store.recordings(run.key())
+    return [recording.name for recording in run.recordings if recording.name not in present]
 
 
 def _train(train: Train, runs: Sequence[RunSpec], store: Store, *arguments: Any) -> str:

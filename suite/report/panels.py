@@ -172,16 +172,20 @@ def learning_panels(cells: Cells, group: Group) -> list[Panel]:
 def diagnostic_panels(cells: Cells, group: Group) -> list[Panel]:
     """Losses, weight norms, effective learning rates, dead units and what plug-ins record, a mean
     over layers each."""
+    analyses = {name for runs in cells.values() for run in runs for name in run.analyses}
     families = dict.fromkeys(
         family
         for runs in cells.values()
         for name in sorted(_names(runs))
-        if (family := _family(name)) is not None
+        if (family := _family(name, analyses)) is not None
     )
     panels = []
     for family in families:
         members = {
-            name for runs in cells.values() for name in _names(runs) if _family(name) == family
+            name
+            for runs in cells.values()
+            for name in _names(runs)
+            if _family(name, analyses) == family
         }
         note = "mean over layers" if len(members) > 1 else ""
         quantity = family.replace("_", " ").replace("plugin/", "").replace("/", ": ")
@@ -215,11 +219,12 @@ def lines_of(
     ]
 
 
-def _family(series: str) -> str | None:
+def _family(series: str, analyses: Collection[str]) -> str | None:
     """The diagnostic that a series belongs to: its name less group and layer."""
     parts = series.split("/")
-    if parts[0] in ("weight_norm_ratio", "effective_learning_rate"):
-        return parts[0]
+    if parts[0] in analyses:
+        # Norms differ between layers by what they began with: their ratios are drawn.
+        return None if parts[:2] == ["weight_norms", "norm"] else "/".join(parts[:2])
     if parts[0] == "dead_fraction" and len(parts) > 1:
         return "dead_fraction of hidden units"
     if parts[0] == "loss":

@@ -128,7 +128,7 @@ FIGURES = (
         tasks=("inverted_pendulum",),
         agents=("td3-official",),
         plugins=("pptb_stable", "pptb_unstable"),
-        series="weight_norm_ratio/actor/*",
+        series="weight_norms/ratio/actor/*",
         quantity="policy norm over its start",
         references=bounds("pptb-C18-diverges"),
     ),
@@ -163,7 +163,7 @@ FIGURES = (
         tasks=("random_labels",),
         agents=("mlp-lr3e-3",),
         plugins=LABELS,
-        series="weight_norm_ratio/classifier/hidden*",
+        series="weight_norms/ratio/classifier/hidden*",
         quantity="weight norm over its start",
         references=unchanged,
     ),
@@ -240,7 +240,7 @@ FIGURES = (
         tasks=GAMES,
         agents=("chain-ddqn",),
         plugins=("ln", "nap_const", "nap_linear"),
-        series="effective_learning_rate/q/hidden1",
+        series="weight_norms/effective_learning_rate/q/hidden1",
         quantity="effective learning rate",
         references=control,
     ),
@@ -273,7 +273,7 @@ FIGURES = (
 
 LEFT_OUT = {
     "ladder": "Figs. 1 to 9 and Tables 4 to 9 show decompositions of the policy's whole path. No "
-    "cell of this study records one (the probe policy_path would).",
+    "cell of this study records one (the analysis policy_path would).",
     "nap": "Figs. 3 and 7 to 10 and Tables 1 to 3 compare runs that no cell of this study asks "
     "for: twin networks, other schedules, other remedies, images and text.",
 }

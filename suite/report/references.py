@@ -98,11 +98,12 @@ def random_walk(lines: Sequence[Line], cells: Cells, judged: ByClaim) -> list[Re
     return found
 
 
+NORMS = ("weight_norms/norm/actor/", "weight_norms/norm/q/")
+
+
 def _squared_norm_growth(runs: Sequence[Run]) -> np.ndarray | None:
     """[E] growth of the policy's squared weight norm since the start, over that at the start."""
-    policy = {
-        name for name in runs[0].series if name.startswith(("weight_norm/actor/", "weight_norm/q/"))
-    }
+    policy = {name for name in runs[0].series if name.startswith(NORMS)}
     if not policy:
         return None
     layers = [[run.series[name].values ** 2 for name in sorted(policy)] for run in runs]

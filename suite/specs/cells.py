@@ -1,20 +1,26 @@
 """From the groups of the studies to resolved and checked cells."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
+from suite.analysis.registry import recordings_of
 from suite.specs import registry
 from suite.specs.checking import Checker
 from suite.specs.models import (
     SCALES,
     AgentSpec,
+    AnalysisSpec,
     Cell,
     GroupSpec,
     PluginSpec,
-    ProbeSpec,
+    RecordingSpec,
     RunSpec,
     Scale,
     ScaleSpec,
     TaskSpec,
+    canonical,
     cell_id,
 )
 from suite.specs.presets import Presets
@@ -60,7 +66,8 @@ class Cells:
                 self.checker.wrong(
                     place, f"list of plug-ins twice: {name}", "each once", "remove one"
                 )
-        self._names(registry.PROBES, node.at(("probes",)), "probe", group.probes)
+        self._names(registry.RECORDINGS, node.at(("recordings",)), "recording", group.recordings)
+        self._names(registry.ANALYSES, node.at(("analyses",)), "analysis", group.analyses)
         return len(self.checker.problems) == before and all(
             (
                 all(name in self.presets.tasks for name in group.tasks),
@@ -98,14 +105,18 @@ class Cells:
                     f"used: {', '.join(sorted(used)) or 'none'}",
                     "remove them or correct the name",
                 )
-        for name in spec.probes:
-            if name not in group.probes:
-                self.checker.wrong(
-                    node.at(("probes", name)),
-                    f"settings for probe {name!r}, which the group does not use",
-                    f"used: {', '.join(group.probes) or 'none'}",
-                    "remove them or correct the name",
-                )
+        for section, what, given, names in (
+            ("recordings", "recording", spec.recordings, group.recordings),
+            ("analyses", "analysis", spec.analyses, group.analyses),
+        ):
+            for name in given:
+                if name not in names:
+                    self.checker.wrong(
+                        node.at((section, name)),
+                        f"settings for {what} {name!r}, which the group does not use",
+                        f"used: {', '.join(names) or 'none'}",
+                        "remove them or correct the name",
+                    )
         return len(self.checker.problems) == before
 
     def _load_cell(
@@ -124,11 +135,14 @@ class Cells:
         agent = self.presets.agent(agent_name, node.value.get("agent"))
         overrides = node.value["plugins"].value if "plugins" in node.value else {}
         plugins = [self.presets.plugin(name, overrides.get(name)) for name in plugin_names]
-        probes = self._resolved_probes(group, node)
-        if agent is None or None in plugins or probes is None:
+        looks = self._resolved_looks(group, node)
+        if agent is None or None in plugins or looks is None:
             return
+        recordings, analyses = looks
         sound = [plugin for plugin in plugins if plugin is not None]
         if not self._plugins_fit(group, agent, sound):
+            return
+        if recordings and not self._can_be_recorded(group, agent):
             return
         if not self._budget_is_enough(task, agent, spec, node):
             return
@@ -146,12 +160,13 @@ class Cells:
                 task=task,
                 agent=agent,
                 plugins=tuple(sound),
-                probes=probes,
+                recordings=recordings,
+                analyses=analyses,
                 seed=seed,
                 budget=spec.budget,
                 evaluate_every=spec.evaluate_every,
                 evaluation_episodes=spec.evaluation_episodes,
-                versions=_versions(task, agent, sound, probes),
+                versions=_versions(task, agent, sound),
             )
             for seed in range(spec.seeds)
         )
@@ -165,34 +180,65 @@ class Cells:
             self.places[cell.scale, cell.id] = node
             return
         first = self.places[cell.scale, cell.id]
-        if present.runs[0] != cell.runs[0]:
+        different = _difference(present.runs[0], cell.runs[0])
+        if different:
             self.checker.wrong(
                 node,
                 f"cell {cell.id!r} differs at scale {cell.scale!r} from {first.path}:{first.line}"
-                f" in {_difference(present.runs[0], cell.runs[0])}",
+                f" in {different}",
                 "one description of a cell",
                 "make both the same, or name a preset of its own",
             )
             return
-        runs = max(present.runs, cell.runs, key=len)
+        looks = {
+            "recordings": _each_once([*present.runs[0].recordings, *cell.runs[0].recordings]),
+            "analyses": _each_once([*present.runs[0].analyses, *cell.runs[0].analyses]),
+        }
+        longest = max(present.runs, cell.runs, key=len)
+        runs = tuple(run.model_copy(update=looks) for run in longest)
         studies = tuple(dict.fromkeys(present.studies + cell.studies))
         self.cells[cell.scale][cell.id] = cell.model_copy(update={"runs": runs, "studies": studies})
 
-    def _resolved_probes(self, group: Node, node: Node) -> tuple[ProbeSpec, ...] | None:
-        names = group.value["probes"].plain() if "probes" in group.value else []
-        probes = []
-        for name in names:
-            place = node.at(("probes", name)) if "probes" in node.value else node
-            has_settings = "probes" in node.value and name in node.value["probes"].value
-            settings = self.checker.model(
-                registry.PROBES[name].Settings,
-                place if has_settings else Node({}, group.path, group.line),
-                f"settings of probe {name!r}",
-            )
+    def _resolved_looks(
+        self, group: Node, node: Node
+    ) -> tuple[tuple[RecordingSpec, ...], tuple[AnalysisSpec, ...]] | None:
+        """The recordings and analyses of a group at a scale; those that analyses read included."""
+        recordings, analyses = [], []
+        for name in group.value["recordings"].plain() if "recordings" in group.value else []:
+            kind = registry.RECORDINGS[name]
+            settings = self._look_settings(kind.Settings, "recordings", name, group, node)
             if settings is None:
                 return None
-            probes.append(ProbeSpec(kind=name, settings=settings.model_dump(mode="json")))
-        return tuple(probes)
+            found = RecordingSpec(kind=name, settings=settings, version=kind.VERSION)
+            recordings.append(found)
+        for name in group.value["analyses"].plain() if "analyses" in group.value else []:
+            analysis = registry.ANALYSES[name]
+            settings = self._look_settings(analysis.Settings, "analyses", name, group, node)
+            if settings is None:
+                return None
+            analyses.append(AnalysisSpec(kind=name, settings=settings, version=analysis.VERSION))
+            recordings += recordings_of(analyses[-1])
+        return _each_once(recordings), tuple(analyses)
+
+    def _look_settings(
+        self, model: type[BaseModel], section: str, name: str, group: Node, node: Node
+    ) -> dict[str, Any] | None:
+        given = section in node.value and name in node.value[section].value
+        place = node.at((section, name)) if given else Node({}, group.path, group.line)
+        settings = self.checker.model(model, place, f"settings of {name!r}")
+        return None if settings is None else settings.model_dump(mode="json")
+
+    def _can_be_recorded(self, group: Node, agent: AgentSpec) -> bool:
+        if registry.AGENTS[agent.kind].loop != "simulation":
+            return True
+        section = "analyses" if "analyses" in group.value else "recordings"
+        self.checker.wrong(
+            group.at((section,)),
+            f"{section} of agent {agent.name!r}, a simulation",
+            "agents with networks",
+            "remove them from this group",
+        )
+        return False
 
     def _agent_can_act(self, group: Node, task: TaskSpec, agent: AgentSpec) -> bool:
         environment = registry.ENVIRONMENTS[task.family][task.environment]
@@ -315,23 +361,37 @@ def _fits(agent: registry.AgentClass, environment: registry.Environment) -> bool
     )
 
 
-def _versions(
-    task: TaskSpec, agent: AgentSpec, plugins: list[PluginSpec], probes: tuple[ProbeSpec, ...]
-) -> dict[str, int]:
+def _versions(task: TaskSpec, agent: AgentSpec, plugins: list[PluginSpec]) -> dict[str, int]:
     """Behaviour versions of everything that a run is made of."""
     return {
         f"agent/{agent.kind}": registry.AGENTS[agent.kind].VERSION,
         f"env/{task.family}": registry.VERSIONS[task.family],
         **_renderer_version(task),
         **{f"plugin/{plugin.kind}": registry.PLUGINS[plugin.kind].VERSION for plugin in plugins},
-        **{f"probe/{probe.kind}": registry.PROBES[probe.kind].VERSION for probe in probes},
     }
 
 
 def _difference(first: RunSpec, second: RunSpec) -> str:
-    """The fields in which two runs differ."""
-    left, right = first.model_dump(), second.model_dump()
-    return ", ".join(name for name in left if left[name] != right[name])
+    """The fields in which two descriptions of a run differ, who looks at it left out; and analyses
+    of one kind that have different settings."""
+    left, right = first.trained(), second.trained()
+    names = [name for name in left if left[name] != right[name]]
+    kinds = {analysis.kind: analysis for analysis in first.analyses}
+    names += [
+        f"the settings of analysis {analysis.kind!r}"
+        for analysis in second.analyses
+        if kinds.get(analysis.kind, analysis) != analysis
+    ]
+    return ", ".join(names)
+
+
+Look = TypeVar("Look", RecordingSpec, AnalysisSpec)
+
+
+def _each_once(looks: Sequence[Look]) -> tuple[Look, ...]:
+    """Without repetitions, sorted: the order in which studies ask for them does not matter."""
+    found = {canonical(look.model_dump(mode="json")): look for look in looks}
+    return tuple(found[name] for name in sorted(found))
 
 
 def _renderer_version(task: TaskSpec) -> dict[str, int]:

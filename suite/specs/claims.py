@@ -15,7 +15,11 @@ CellIds = Annotated[tuple[CellId, ...], Field(min_length=1)]
 
 
 SeriesName = Annotated[
-    str, Field(min_length=1, description="series name, e.g. 'weight_norm/q/hidden1'")
+    str,
+    Field(
+        min_length=1,
+        description="series name, e.g. 'weight_norms/norm/q/hidden1' of analysis weight_norms",
+    ),
 ]
 
 
@@ -50,8 +54,9 @@ RETURN_FIGURES: tuple[ReturnFigure, ...] = ("score", "auc", "final_return")
 NamedFigure = Annotated[
     str,
     Field(
-        pattern=r"^[a-z][a-z0-9_]*$",
-        description="score, auc or final_return of series `return`, or a figure of the record",
+        pattern=r"^[a-z][a-z0-9_]*(/[A-Za-z0-9_.]+)*$",
+        description="score, auc or final_return of series `return`, a figure of the record, or "
+        "`analysis/figure`",
     ),
 ]
 Figure = NamedFigure | SeriesFigure

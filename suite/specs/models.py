@@ -1,4 +1,4 @@
-"""The words of a spec as typed models: task, agent, plug-in, probe, run, cell, plan.
+"""The words of a spec as typed models: task, agent, plug-in, recording, analysis, run, cell, plan.
 
 All models are frozen and strict and refuse unknown keys. A `RunSpec` is fully resolved: every
 default is filled in, so its canonical JSON says everything that decides what is trained.
@@ -55,15 +55,35 @@ class PluginSpec(Spec):
     settings: dict[str, Any] = {}
 
 
-class ProbeSpec(Spec):
-    """Something that watches a run and changes nothing."""
+class RecordingSpec(Spec):
+    """What a run writes while it trains for analyses to read; it changes no bit of the run."""
 
     kind: str
     settings: dict[str, Any] = {}
+    version: int = Field(default=1, ge=1, description="behaviour version of the recording")
+
+    @property
+    def name(self) -> str:
+        """The folder of its files in the run's; another setting or version gives another."""
+        return f"{self.kind}-{digest([self.kind, self.settings, self.version])[:8]}"
+
+
+class AnalysisSpec(Spec):
+    """What is computed from a finished run and its recordings."""
+
+    kind: str
+    settings: dict[str, Any] = {}
+    version: int = Field(default=1, ge=1, description="behaviour version of the analysis")
+
+    def key(self, run: str) -> str:
+        """Of its result for the run with this key."""
+        return digest([run, self.kind, self.settings, self.version])
 
 
 # Fields that describe a task to a reader and decide nothing about training.
-DESCRIPTION = {"task": {"paper_environment", "note", "random_return"}}
+DESCRIPTION: dict[str, Any] = {"task": {"paper_environment", "note", "random_return"}}
+# Fields that say who looks at a run.
+LOOKING: dict[str, Any] = {"recordings": True, "analyses": True}
 
 
 class RunSpec(Spec):
@@ -76,7 +96,8 @@ class RunSpec(Spec):
     task: TaskSpec
     agent: AgentSpec
     plugins: tuple[PluginSpec, ...] = ()
-    probes: tuple[ProbeSpec, ...] = ()
+    recordings: tuple[RecordingSpec, ...] = ()
+    analyses: tuple[AnalysisSpec, ...] = ()
     seed: int = Field(ge=0)
     budget: int = Field(ge=1)
     evaluate_every: int = Field(ge=1)
@@ -84,15 +105,22 @@ class RunSpec(Spec):
     versions: dict[str, int] = {}
 
     def key(self) -> str:
-        """First 16 hex digits of the SHA-256 of the canonical JSON, descriptive fields left out."""
-        return digest(self.model_dump(mode="json", exclude=DESCRIPTION))
+        """First 16 hex digits of the SHA-256 of the canonical JSON, descriptive fields left out.
+
+        Who looks at the run is not in it: an analysis never makes a run stale.
+        """
+        return digest(self.model_dump(mode="json", exclude=DESCRIPTION | LOOKING))
+
+    def trained(self) -> dict[str, Any]:
+        """JSON of what is trained, without who looks at it."""
+        return self.model_dump(mode="json", exclude=LOOKING)
 
 
 class ScaleSpec(Spec):
     """How a group of cells is run at one scale, and which settings differ from the presets there.
 
-    `agent` overrides settings of every agent of the group; `plugins` and `probes` override
-    settings by preset or probe name.
+    `agent` overrides settings of every agent of the group; `plugins`, `recordings` and `analyses`
+    override settings by name.
     """
 
     seeds: int = Field(ge=1, le=1000, description="number of seeds: 0, 1, ...")
@@ -101,7 +129,8 @@ class ScaleSpec(Spec):
     evaluation_episodes: int = Field(ge=0)
     agent: dict[str, Any] = {}
     plugins: dict[str, dict[str, Any]] = {}
-    probes: dict[str, dict[str, Any]] = {}
+    recordings: dict[str, dict[str, Any]] = {}
+    analyses: dict[str, dict[str, Any]] = {}
 
 
 class GroupSpec(Spec):
@@ -110,7 +139,8 @@ class GroupSpec(Spec):
     tasks: tuple[str, ...] = Field(min_length=1)
     agents: tuple[str, ...] = Field(min_length=1)
     plugins: tuple[tuple[str, ...], ...] = Field(min_length=1)
-    probes: tuple[str, ...] = ()
+    recordings: tuple[str, ...] = Field(default=(), description="besides those of the analyses")
+    analyses: tuple[str, ...] = ()
     scales: dict[Scale, dict[str, Any]] = Field(min_length=1)
 
 

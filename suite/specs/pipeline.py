@@ -1,31 +1,29 @@
-"""The plan as files: one canonical JSON per cell, rewritten only when its content changes."""
+"""The plan as files: one canonical JSON per study and cell, rewritten only when it changes."""
 
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from suite.specs.loading import Project
 from suite.specs.models import Cell, Plan, RunSpec, Scale, Spec, canonical
 from suite.specs.source import Problem, SpecError
 
 
-def smoke_cells(project: Project) -> list[str]:
-    """Ids of the cells of the smoke scale, in plan order."""
-    return [cell.id for cell in project.cells["smoke"]]
-
-
 def write_plan(plan: Plan, folder: Path) -> list[Path]:
-    """Write `<cell id>.json` for each cell and remove the files of cells no longer planned.
+    """Write `<study>/<cell id>.json` for each cell, and remove files of what is planned no longer.
 
     A file whose content would not change is not touched. Returns what was written or removed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = {folder / f"{cell.id}.json": _content(cell) for cell in plan.cells}
-    changed = [path for path in sorted(folder.glob("*.json")) if path not in wanted]
+    wanted = {
+        folder / study / f"{cell.id}.json": _content(cell)
+        for cell in plan.cells
+        for study in cell.studies
+    }
+    changed = [path for path in sorted(folder.glob("*/*.json")) if path not in wanted]
     for path in changed:
         path.unlink()
     for path, content in wanted.items():
         if not path.exists() or path.read_text(encoding="utf-8") != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
             changed.append(path)
     return changed
@@ -40,6 +38,20 @@ class _CellFile(Spec):
 def _content(cell: Cell) -> str:
     file = _CellFile(cell=cell.id, scale=cell.scale, runs=cell.runs)
     return canonical(file.model_dump(mode="json")) + "\n"
+
+
+def read_study(folder: Path) -> list[Cell]:
+    """The cells of a study as `write_plan` wrote them, sorted by id.
+
+    Raises SpecError where there are none, or a file is not such a cell.
+    """
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        others = ", ".join(sorted(path.name for path in folder.parent.glob("*/"))) or "none"
+        wrong = f"study {folder.name!r} is not in the plan"
+        todo = "correct the name, or plan again with `suite plan`"
+        raise SpecError([Problem(str(folder), 1, wrong, f"planned: {others}", todo)])
+    return [read_cell(path) for path in paths]
 
 
 def read_cell(path: Path) -> Cell:

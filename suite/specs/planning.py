@@ -112,7 +112,7 @@ def _rollout_step_bytes(run: RunSpec) -> int:
 
 
 def _snapshots(run: RunSpec) -> int:
-    """Snapshots of the policy that plug-ins and probes hold in the end."""
+    """Snapshots of the policy that plug-ins hold in the end."""
     policy_updates = updates(run) // int(run.agent.settings.get("policy_delay", 1))
     held = 0
     for plugin in run.plugins:
@@ -121,9 +121,6 @@ def _snapshots(run: RunSpec) -> int:
             held += min(rows, int(plugin.settings["capacity"]))
         elif plugin.kind == "snapshot_average":
             held += int(plugin.settings["snapshots"])
-    for probe in run.probes:
-        if probe.kind == "policy_path":
-            held += 1 + policy_updates // int(probe.settings["every"])
     return held
 
 

@@ -1,4 +1,4 @@
-"""What specs may name: agents, plug-ins, probes, environments; and which of them fit together.
+"""What specs may name: agents, plug-ins, recordings, analyses, environments; what fits together.
 
 Other packages register agents by entry points of the group `rl_claims.agents`.
 """
@@ -16,10 +16,11 @@ from baselines.rad import RAD
 from baselines.sac import SAC
 from baselines.td3 import TD3
 from suite.analysis.dead_unit_walk import DeadUnitWalk
-from suite.analysis.probes import PROBES
+from suite.analysis.registry import ANALYSES
 from suite.envs.versions import RENDERERS, VERSIONS
 from suite.extensions import AGENTS_GROUP, Extended, unversioned
 from suite.plugins.registry import PLUGINS
+from suite.recordings.registry import RECORDINGS
 from suite.specs.models import AgentSpec, Family, PluginSpec, Spec
 
 Loop = Literal["off_policy", "on_policy", "supervised", "simulation"]
@@ -67,10 +68,11 @@ AGENTS: MutableMapping[str, AgentClass] = Extended(
 
 __all__ = [
     "AGENTS",
+    "ANALYSES",
     "ENVIRONMENTS",
     "EXCLUSIVE",
     "PLUGINS",
-    "PROBES",
+    "RECORDINGS",
     "RENDERERS",
     "VERSIONS",
     "AgentClass",

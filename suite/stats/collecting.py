@@ -34,7 +34,9 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
             runs[spec.key()] = _stored(store, cell, spec)
     records, damaged = load(evidence)
     for record in records:
-        run = Run.of(record, stale=staleness(record, cells))
+        planned = cells.get((record.cell, record.scale))
+        wanted = planned.runs[0].analyses if planned is not None else None
+        run = Run.of(record, stale=staleness(record, cells), analyses=wanted)
         if record.key not in runs or runs[record.key].state not in ("done", "diverged"):
             runs[record.key] = run
     for file in damaged:
@@ -60,25 +62,31 @@ def _stored(store: Store, cell: Cell, spec: RunSpec) -> Run:
     key = spec.key()
     found = store.state(key)
     if found.complete:
-        return Run.of(Record(store.record(key), store.provenance(key), key))
+        results = (store.analysis(key, analysis.key(key)) for analysis in spec.analyses)
+        present = tuple(result for result in results if result is not None)
+        record = Record(store.record(key), store.provenance(key), key, present)
+        return Run.of(record, analyses=spec.analyses)
     # The last line of a traceback says what went wrong.
     message = found.message.strip().rpartition("\n")[2]
     if found.state == "corrupt":
         message = f"run {key}: {message}; train it again"
-    document = spec.model_dump(mode="json")
+    document = spec.trained()
     return Run(key, cell.id, cell.scale, spec.seed, found.state, message, document)
 
 
 def _described(run: Run, cells: Cells) -> Run:
-    """With the present spec, which for a run that is not stale differs in descriptions only."""
+    """With the present spec, which for a run that is not stale differs in descriptions only, and
+    the analyses that it asks for in vain."""
     cell = cells.get((run.cell, run.scale))
     if cell is None or run.stale or not run.spec:
         return run
-    return replace(run, spec=cell.run(run.seed).model_dump(mode="json"))
+    spec = cell.run(run.seed)
+    lacking = tuple(one.kind for one in spec.analyses if one.kind not in run.analyses)
+    return replace(run, spec=spec.trained(), lacking=lacking if run.series else ())
 
 
 def _queued(cell: str, scale: Scale, spec: RunSpec) -> Run:
-    return Run(spec.key(), cell, scale, spec.seed, "queued", spec=spec.model_dump(mode="json"))
+    return Run(spec.key(), cell, scale, spec.seed, "queued", spec=spec.trained())
 
 
 def _corrupt(file: Damaged) -> Run:

@@ -13,7 +13,7 @@ from suite.specs.claims import (
     SecondsShare,
     SeriesFigure,
 )
-from suite.specs.models import Scale
+from suite.specs.models import AnalysisSpec, Scale
 from suite.stats.scores import auc_per_seed, final_per_seed, score
 from suite.store import numerics
 from suite.store.evidence import Record
@@ -48,18 +48,29 @@ class Run:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     stale: str = ""
     """Why the run is not counted: its spec or a behaviour version is no longer the present one."""
+    analyses: Mapping[str, int] = field(default_factory=dict)
+    """Versions of the analyses whose results are among its series and figures, `analysis/name`."""
+    lacking: tuple[str, ...] = ()
+    """Analyses that its spec asks for and that have no present result."""
 
     @classmethod
-    def of(cls, record: Record, *, stale: str = "") -> "Run":
-        """From the record and the provenance that a finished run leaves."""
+    def of(
+        cls, record: Record, *, stale: str = "", analyses: Sequence[AnalysisSpec] | None = None
+    ) -> "Run":
+        """From the record, the provenance and the results of analyses that a finished run leaves.
+
+        Of its results those of `analyses` count, with their settings and version; None: all.
+        """
         document = record.record
-        series = {
-            name: Series(
-                np.array(points["step"], dtype=np.float64),
-                np.array(points["value"], dtype=np.float64),
-            )
-            for name, points in document["series"].items()
-        }
+        results = [
+            result for result in record.analyses if analyses is None or _is_of(result, analyses)
+        ]
+        series = _series(document)
+        figures = dict(document["figures"])
+        for result in results:
+            name = result["analysis"]
+            series |= {f"{name}/{inner}": found for inner, found in _series(result).items()}
+            figures |= {f"{name}/{inner}": value for inner, value in result["figures"].items()}
         return cls(
             key=document["key"],
             cell=document["cell"],
@@ -69,9 +80,10 @@ class Run:
             message=document["message"] or "",
             spec=document["spec"],
             series=series,
-            figures=document["figures"],
+            figures=figures,
             provenance=record.provenance,
             stale=stale,
+            analyses={result["analysis"]: result["version"] for result in results},
         )
 
     @property
@@ -87,6 +99,22 @@ class Run:
     def name(self) -> str:
         """How a reason names the run."""
         return f"{self.cell} seed {self.seed} ({self.scale})"
+
+
+def _series(document: Mapping[str, Any]) -> dict[str, Series]:
+    return {
+        name: Series(
+            np.array(points["step"], dtype=np.float64),
+            np.array(points["value"], dtype=np.float64),
+        )
+        for name, points in document["series"].items()
+    }
+
+
+def _is_of(result: Mapping[str, Any], analyses: Sequence[AnalysisSpec]) -> bool:
+    """Whether a result is that of one of the analyses, with its settings and version."""
+    told = (result["analysis"], result["settings"], result["version"])
+    return any(told == (spec.kind, spec.settings, spec.version) for spec in analyses)
 
 
 def figure_values(runs: Sequence[Run], figure: Figure) -> np.ndarray:
@@ -139,8 +167,16 @@ def seconds(run: Run, clock: Clock) -> float:
 def _of_record(run: Run, figure: str) -> float:
     value = run.figures.get(figure)
     if value is None or not np.isfinite(value):
-        raise NoFigureError(f"{run.name()} has no figure {figure!r}")
+        raise NoFigureError(f"{run.name()} has no figure {figure!r}{_analysed(run, figure)}")
     return float(value)
+
+
+def _analysed(run: Run, name: str) -> str:
+    """What to do where the analysis that a name begins with has no present result."""
+    analysis = name.partition("/")[0]
+    if analysis not in run.lacking:
+        return ""
+    return f": analysis {analysis} has no present result, `suite analyse` computes it"
 
 
 def is_named(name: str, pattern: str) -> bool:
@@ -152,7 +188,8 @@ def is_named(name: str, pattern: str) -> bool:
 def _of_series(run: Run, figure: SeriesFigure) -> float:
     names = [name for name in sorted(run.series) if is_named(name, figure.series)]
     if not names:
-        raise NoFigureError(f"{run.name()} has no series {figure.series!r}")
+        lacking = _analysed(run, figure.series)
+        raise NoFigureError(f"{run.name()} has no series {figure.series!r}{lacking}")
     return float(np.mean([_taken(run, name, figure.take) for name in names]))
 
 

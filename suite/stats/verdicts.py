@@ -30,6 +30,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import Field
 
 from suite.specs.claims import (
     ClaimSpec,
@@ -138,7 +139,7 @@ class Verdict(Spec):
     the claim with a power of 80 % if what was observed were true.
 
     `numerics` names the numerics of the compared runs (`suite.store.numerics`); more than one means
-    that they mix.
+    that they mix. `analyses` has the versions of the analyses whose results were read.
     """
 
     claim: str
@@ -163,6 +164,7 @@ class Verdict(Spec):
     share_of_paper: float | None = None
     evidence: tuple[CellEvidence, ...] = ()
     numerics: tuple[str, ...] = ()
+    analyses: dict[str, int] = Field(default={})
     seeds_to_settle: int | None = None
 
 
@@ -266,6 +268,7 @@ def _judged_at(
             "share_of_paper": _share_of_paper(partial or claim, evidence, plans),
             "evidence": tuple(_cell_evidence(claim, cell, evidence) for cell in compared),
             "numerics": _numerics(compared, evidence),
+            "analyses": _analyses(claim, compared, evidence),
             "null": resolve(partial or claim, evidence.runs),
             "flags": tuple(evidence.flags),
         }
@@ -665,6 +668,15 @@ def _share_of_paper(claim: ClaimSpec, evidence: _Evidence, plans: Expectations) 
         if (cell, "paper") in plans and evidence.runs[cell]
     ]
     return _rounded(min(shares)) if shares else None
+
+
+def _analyses(claim: ClaimSpec, cells: Sequence[str], evidence: _Evidence) -> dict[str, int]:
+    """Versions of the analyses that the claim names, as the compared runs have them."""
+    text = claim.model_dump_json()
+    versions = {
+        name: v for c in cells for run in evidence.runs[c] for name, v in run.analyses.items()
+    }
+    return {name: versions[name] for name in sorted(versions) if f'"{name}/' in text}
 
 
 def _cell_evidence(claim: ClaimSpec, cell: str, evidence: _Evidence) -> CellEvidence:

@@ -1,20 +1,20 @@
 """Evidence: results of runs as small text files that are kept with the project.
 
 One file a run, `<root>/<cell>/<scale>-<seed>-<key>.json`, so that evidence of several machines adds
-up in version control. It holds the run's record and provenance, one series a line: numbers with six
-significant digits, series of at most 200 points, except those in `WHOLE`. Its digest tells a file
-that was cut short or changed.
+up in version control. It holds the run's record and provenance and the results of its analyses, one
+series a line: numbers with six significant digits, series of at most 200 points, except those in
+`WHOLE`. Its digest tells a file that was cut short or changed.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from suite.specs.models import SCALES, Scale
+from suite.specs.models import SCALES, AnalysisSpec, Scale
 from suite.store.atomic import StoreError, replace_bytes, storing
 from suite.store.store import Store
 
@@ -33,12 +33,14 @@ WHOLE = ("return",)
 class Record:
     """Result of one run with its provenance, from a run folder or from evidence.
 
-    `source` is the file it was read from, relative to the store or the evidence folder.
+    `source` is the file it was read from, relative to the store or the evidence folder. `analyses`
+    are the results of analyses, each with its `analysis`, `settings` and `version`.
     """
 
     record: dict[str, Any]
     provenance: dict[str, Any]
     source: str
+    analyses: tuple[dict[str, Any], ...] = ()
 
     @property
     def key(self) -> str:
@@ -86,17 +88,22 @@ def path_of(record: Mapping[str, Any], root: Path) -> Path:
     return root / str(record["cell"]) / f"{record['scale']}-{record['seed']}-{record['key']}.json"
 
 
-def export(store: Store, key: str, root: Path) -> Path:
-    """Write the evidence of a complete run; its path. Equal runs give equal records.
+def export(store: Store, key: str, root: Path, analyses: Sequence[AnalysisSpec] = ()) -> Path:
+    """Write the evidence of a complete run with the results of these analyses; its path.
 
-    Raises StoreError when the run is not complete, or the file cannot be written.
+    Equal runs give equal records. Raises StoreError when the run is not complete, one of the
+    analyses has no result, or the file cannot be written.
     """
-    record = store.record(key)
-    record["series"] = {
-        name: series if name in WHOLE else _thin(series)
-        for name, series in record["series"].items()
-    }
+    record = _thinned(store.record(key))
+    results = {}
+    for spec in analyses:
+        result = store.analysis(key, spec.key(key))
+        if result is None:
+            raise StoreError(f"run {key} has no result of analysis {spec.kind}: `suite analyse`.")
+        results[spec.kind] = _round(_thinned(result))
     content = {"provenance": _round(store.provenance(key)), "record": _round(record)}
+    if results:
+        content["analyses"] = results
     # The spec has to give the run's key again, digit by digit.
     content["record"]["spec"] = record["spec"]
     path = path_of(record, root)
@@ -105,6 +112,14 @@ def export(store: Store, key: str, root: Path) -> Path:
     document = {**content, "sha256": _digest(content)}
     replace_bytes(path, (_on_lines(document, LINES) + "\n").encode())
     return path
+
+
+def _thinned(document: dict[str, Any]) -> dict[str, Any]:
+    series = {
+        name: points if name in WHOLE else _thin(points)
+        for name, points in document["series"].items()
+    }
+    return {**document, "series": series}
 
 
 def from_store(store: Store, keys: Iterable[str]) -> list[Record]:
@@ -153,12 +168,17 @@ def read(path: Path) -> Record:
         raise EvidenceError(path, f"cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise EvidenceError(path, f"is no JSON ({error})") from error
-    if not isinstance(document, dict) or document.keys() != {"provenance", "record", "sha256"}:
+    if not isinstance(document, dict) or document.keys() - {"analyses"} != {
+        "provenance",
+        "record",
+        "sha256",
+    }:
         raise EvidenceError(path, "is no evidence of a run")
-    content = {"provenance": document["provenance"], "record": document["record"]}
+    content = {name: part for name, part in document.items() if name != "sha256"}
     if document["sha256"] != _digest(content):
         raise EvidenceError(path, "was changed after it was written")
-    return Record(content["record"], content["provenance"], str(path))
+    analyses = tuple(content.get("analyses", {}).values())
+    return Record(content["record"], content["provenance"], str(path), analyses)
 
 
 def outdated(record: Record, present: Mapping[str, int]) -> list[str]:

@@ -8,7 +8,11 @@
                  record.json              the result; the same bytes however it was trained
                  provenance.json          where, with what and how long
                  *.safetensors            arrays that belong to the result
+                 recordings/<name>/       files written while it trained, for analyses to read
                  COMPLETE                 written last: state and digests of the result
+                 analyses/<key>.json      results of analyses, each under a key of its own
+                 mismatch.json            how a repetition differed from the record
+    <root>/again/<key>/                   a complete run that trains once more for a recording
 
 Nothing here is pickled, and every file appears whole or not at all.
 """
@@ -17,10 +21,11 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +35,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from suite.store import numerics
 from suite.store.atomic import StoreError, replace, replace_bytes, storing
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "diverged", "corrupt"]
@@ -77,6 +83,14 @@ class Store:
     def folder(self, key: str) -> Path:
         """The folder of a run; it exists once the run began."""
         return self.root / key
+
+    def recordings_folder(self, key: str) -> Path:
+        """Where a run's recordings lie, each in a folder of its own name."""
+        return self.folder(key) / "recordings"
+
+    def again(self) -> "Store":
+        """Where complete runs train once more, for recordings that they lack."""
+        return Store(self.root / "again")
 
     def state(self, key: str) -> RunState:
         """Where a run stands. Writes nothing."""
@@ -232,11 +246,13 @@ class Store:
         provenance: Mapping[str, Any],
         files: Mapping[str, Mapping[str, np.ndarray]] | None = None,
         state: Literal["done", "diverged"] = "done",
+        recordings: Sequence[str] = (),
     ) -> None:
         """Store the result and, last of all, the marker that makes the run complete.
 
-        `files`: name to arrays, kept as `<name>.safetensors`. Raises ValueError when `record` or
-        `provenance` is no JSON (not-finite numbers are none).
+        `files`: name to arrays, kept as `<name>.safetensors`. `recordings`: names of recordings
+        whose files are there. Raises ValueError when `record` or `provenance` is no JSON
+        (not-finite numbers are none).
         """
         folder = self.folder(key)
         contents = {"record.json": _json(record), "provenance.json": _json(provenance)}
@@ -249,16 +265,115 @@ class Store:
             replace_bytes(folder / name, content)
         # Provenance holds times, and the marker is to have the same bytes in every repetition.
         checked = ["record.json", *(f"{name}.safetensors" for name in files or {})]
-        marker = {
-            "state": state,
-            "message": record.get("message") or "",
-            "bytes": {name: (folder / name).stat().st_size for name in checked},
-            "sha256": {name: _digest(folder / name) for name in checked},
-        }
-        replace_bytes(folder / "COMPLETE", _json(marker))
+        self._mark(key, state, record.get("message") or "", checked, recordings)
         for path in [*self._checkpoints(key), folder / "progress.json", folder / "failure.json"]:
             with storing("remove", path):
                 path.unlink(missing_ok=True)
+
+    def _mark(
+        self, key: str, state: str, message: str, checked: Sequence[str], recordings: Iterable[str]
+    ) -> None:
+        """Write the marker of a run with these files and recordings."""
+        folder = self.folder(key)
+        names = sorted(recordings)
+        recorded = [
+            str(path.relative_to(folder))
+            for name in names
+            for path in sorted((self.recordings_folder(key) / name).iterdir())
+        ]
+        marker = {
+            "state": state,
+            "message": message,
+            "recordings": names,
+            "bytes": {name: (folder / name).stat().st_size for name in [*checked, *recorded]},
+            "sha256": {name: _digest(folder / name) for name in [*checked, *recorded]},
+        }
+        replace_bytes(folder / "COMPLETE", _json(marker))
+
+    def recordings(self, key: str) -> frozenset[str]:
+        """Names of the recordings of a complete run; none of one that is not complete."""
+        if not self.state(key).complete:
+            return frozenset()
+        return frozenset(self._result(key, "COMPLETE").get("recordings", ()))
+
+    def adopt(self, key: str) -> str:
+        """Take over the recordings of a complete run that trained once more; "" if that went well.
+
+        Both must have left the same record: a repetition with another one is kept where it is, is
+        noted beside the run, and the reason is returned.
+        """
+        again = self.again()
+        marker = self._result(key, "COMPLETE")
+        reason = self._difference(again, key)
+        if reason:
+            replace_bytes(self.folder(key) / "mismatch.json", _json({"reason": reason}))
+            return reason
+        new = again.recordings(key)
+        own = self.recordings_folder(key)
+        with storing("move", own):
+            own.mkdir(exist_ok=True)
+            for name in new:
+                shutil.rmtree(own / name, ignore_errors=True)
+                os.replace(again.recordings_folder(key) / name, own / name)
+            (self.folder(key) / "mismatch.json").unlink(missing_ok=True)
+        checked = [name for name in marker["bytes"] if "/" not in name]
+        recordings = {*marker.get("recordings", ()), *new}
+        self._mark(key, marker["state"], marker["message"], checked, recordings)
+        with storing("remove", again.folder(key)):
+            shutil.rmtree(again.folder(key))
+            (self.folder(key) / "progress.json").unlink(missing_ok=True)
+        return ""
+
+    def _difference(self, again: "Store", key: str) -> str:
+        """How the record of a repetition differs; "" when both have the same bytes."""
+        if again.record_digest(key) == self.record_digest(key):
+            return ""
+        first, second = self.record(key), again.record(key)
+        series = {*first["series"], *second["series"]}
+        parts = [name for name in sorted({*first, *second}) if first.get(name) != second.get(name)]
+        names = sorted(n for n in series if first["series"].get(n) != second["series"].get(n))
+        numeric = numerics.differences(
+            numerics.of(self.provenance(key)), numerics.of(again.provenance(key))
+        )
+        told = f"in {', '.join(parts)}" + f" (series {', '.join(names[:3])})" * bool(names)
+        why = (
+            f"its numerics are others: {'; '.join(numeric)}. Train it on the first machine, or "
+            f"delete {self.folder(key)} to train it anew"
+            if numeric
+            else "on the same numerics: it cannot be repeated, which is a fault. Compare "
+            f"{self.folder(key)} with {again.folder(key)}"
+        )
+        return f"trained once more for its recordings it differs {told}; {why}."
+
+    def mismatch(self, key: str) -> str:
+        """How a repetition of a complete run differed from it; "" if none did."""
+        path = self.folder(key) / "mismatch.json"
+        with storing("read", path):
+            return str(json.loads(path.read_text())["reason"]) if path.exists() else ""
+
+    def save_analysis(
+        self,
+        key: str,
+        name: str,
+        result: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Keep the result of an analysis of a run under a key of its own, and its arrays."""
+        folder = self.folder(key) / "analyses"
+        with storing("write", folder):
+            folder.mkdir(exist_ok=True)
+        if arrays:
+            _replace_arrays(folder / f"{name}.safetensors", arrays, None)
+        replace_bytes(folder / f"{name}.json", _json(result))
+
+    def analysis(self, key: str, name: str) -> dict[str, Any] | None:
+        """The result of an analysis of a run; None when it is not there or not whole."""
+        path = self.folder(key) / "analyses" / f"{name}.json"
+        with storing("read", path):
+            try:
+                return json.loads(path.read_text())  # type: ignore[no-any-return]
+            except (FileNotFoundError, NotADirectoryError, ValueError):
+                return None
 
     def fail(self, key: str, error: str) -> None:
         """Mark a run failed; `error` is the traceback. Its checkpoint stays."""

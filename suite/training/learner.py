@@ -1,16 +1,17 @@
-"""An agent with its plug-ins and probes: what the loops drive."""
+"""An agent with its plug-ins and recordings: what the loops drive."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from suite.analysis.probes import PROBES
 from suite.plugins.protocol import Agent
 from suite.plugins.registry import build_plugins
+from suite.recordings.registry import build_recordings
 from suite.specs.models import RunSpec
 from suite.specs.registry import AGENTS
 from suite.stacked.layers import Network
@@ -83,10 +84,11 @@ def build_agent(
 
 
 class Learner:
-    """Agent, plug-ins and probes of a shard, with what they record and how long they take.
+    """Agent, plug-ins and recordings of a shard, with their series and how long they take.
 
-    Probes are built on the initialised agent before plug-ins are attached, and see a learn call
-    before plug-ins act on it.
+    Recordings are built on the initialised agent before plug-ins are attached, and see a learn call
+    before plug-ins act on it. `folders` are where the recordings of each seed go; without any,
+    nothing is recorded.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Learner:
         action: ActionSpec,
         total_updates: int,
         device: str,
+        folders: Sequence[Path] = (),
     ) -> None:
         self.count = len(seeds)
         self._observation_shape = observation_shape
@@ -109,14 +112,7 @@ class Learner:
         self.agent = build_agent(
             run, seeds, observation_shape, action, self._change_network, device
         )
-        self.probes = [
-            PROBES[probe.kind](
-                PROBES[probe.kind].Settings.model_validate_json(json.dumps(probe.settings)),
-                self.agent,
-                seeds,
-            )
-            for probe in run.probes
-        ]
+        self.recordings = build_recordings(run.recordings if folders else (), self.agent, folders)
         for plugin in self.plugins:
             registered = {name: len(group.after_step) for name, group in self.agent.groups.items()}
             plugin.attach(self.agent, total_updates)
@@ -142,49 +138,62 @@ class Learner:
         return timed
 
     def update(self, batch: Batch | RolloutBatch) -> None:
-        """One learn call of the agent, seen by the probes, then acted on by the plug-ins."""
+        """One learn call of the agent, seen by the recordings, then acted on by the plug-ins."""
         started = perf_counter()
         before = self._hook_seconds
         self.agent.update(batch)
         now = perf_counter()
         self.seconds.add("update", now - started - (self._hook_seconds - before))
         self.losses.add(self.agent.groups)
-        for probe in self.probes:
-            probe.after_update(self.agent)
+        for name, recording in self.recordings.items():
+            started = perf_counter()
+            recording.after_update(self.agent, batch.observation)
+            self.seconds.add(f"recording/{name}", perf_counter() - started)
         for plugin in self.plugins:
             started = perf_counter()
             plugin.after_update(self.agent)
             self.seconds.add(f"plugin/{plugin.kind}", perf_counter() - started)
 
     def observe(self, step: int) -> None:
-        """Record losses, plug-in diagnostics and what the probes see at an evaluation."""
+        """Record losses and plug-in diagnostics, and let the recordings see an evaluation."""
         self.series.append(step, self.losses.take())
         for plugin in self.plugins:
             diagnostics = plugin.diagnostics()
             self.series.append(
                 step, {f"plugin/{plugin.kind}/{name}": row for name, row in diagnostics.items()}
             )
-        for probe in self.probes:
-            self.series.append(step, probe.at_evaluation(self.agent, step))
+        for name, recording in self.recordings.items():
+            started = perf_counter()
+            recording.at_evaluation(self.agent, step)
+            self.seconds.add(f"recording/{name}", perf_counter() - started)
+
+    def begin(self) -> None:
+        """Start the files of the recordings; called once in a run."""
+        for recording in self.recordings.values():
+            recording.begin()
+
+    def flush(self) -> None:
+        """Wait until what was recorded is on the disk."""
+        for name, recording in self.recordings.items():
+            started = perf_counter()
+            recording.flush()
+            self.seconds.add(f"recording/{name}", perf_counter() - started)
 
     def figures(self, i: int) -> dict[str, float | None]:
-        """One seed's figures: those of the probes, and the last value of every plug-in diagnostic
-        whose name has no slash. What is not finite is null."""
+        """One seed's figures: the last value of every plug-in diagnostic whose name has no slash.
+        What is not finite is null."""
         figures: dict[str, np.ndarray] = {}
         for plugin in self.plugins:
             diagnostics = plugin.diagnostics()
             figures |= {name: row for name, row in diagnostics.items() if "/" not in name}
-        for probe in self.probes:
-            figures.update(probe.at_end(self.agent))
         return {
             name: float(row[i]) if np.isfinite(row[i]) else None for name, row in figures.items()
         }
 
     def files(self, i: int) -> dict[str, dict[str, np.ndarray]]:
-        """One seed's arrays by file: `agent`, from which it is rebuilt, and those of the probes."""
-        arrays = cut({**self._interface(), **add_prefix("agent", self.agent.state())}, i).arrays
-        probed = {name: rows[i] for probe in self.probes for name, rows in probe.files().items()}
-        return {"agent": arrays, **{name: {name: array} for name, array in probed.items()}}
+        """One seed's arrays by file: `agent`, from which it is rebuilt."""
+        state = {**self._interface(), **add_prefix("agent", self.agent.state())}
+        return {"agent": cut(state, i).arrays}
 
     def _interface(self) -> State:
         """What an agent is built for: `observation_shape`, and `action`: size, low, high."""
@@ -209,8 +218,8 @@ class Learner:
         state = {**self._interface(), **add_prefix("agent", self.agent.state())}
         for k, plugin in enumerate(self.plugins):
             state.update(add_prefix(f"plugin/{k}-{plugin.kind}", plugin.state()))
-        for k, probe in enumerate(self.probes):
-            state.update(add_prefix(f"probe/{k}", probe.state()))
+        for name, recording in self.recordings.items():
+            state.update(add_prefix(f"recording/{name}", recording.state()))
         state.update(add_prefix("losses", self.losses.state()))
         return {**state, **self.series.state(), **self.seconds.state()}
 
@@ -218,8 +227,8 @@ class Learner:
         self.agent.load_state(take_prefix("agent", state))
         for k, plugin in enumerate(self.plugins):
             plugin.load_state(take_prefix(f"plugin/{k}-{plugin.kind}", state))
-        for k, probe in enumerate(self.probes):
-            probe.load_state(take_prefix(f"probe/{k}", state))
+        for name, recording in self.recordings.items():
+            recording.load_state(take_prefix(f"recording/{name}", state))
         self.losses.load_state(take_prefix("losses", state))
         self.series.load_state(state)
         self.seconds.load_state(state)

@@ -1,5 +1,7 @@
 """Agents from what is stored, without their environment."""
 
+from pathlib import Path
+
 import numpy as np
 from safetensors.numpy import load_file
 
@@ -9,7 +11,7 @@ from suite.specs.registry import ENVIRONMENTS
 from suite.stacked.layers import Network
 from suite.stacked.spaces import ActionSpec
 from suite.stacked.streams import State, take_prefix
-from suite.store.atomic import StoreError
+from suite.store.atomic import StoreError, storing
 from suite.store.store import Store
 from suite.training.learner import LearningAgent, build_agent
 from suite.training.rows import Row, stack
@@ -21,11 +23,30 @@ def agent_from_checkpoint(store: Store, key: str, device: str = "cpu") -> Learni
 
     Raises StoreError when the run has no checkpoint.
     """
+    run = _spec(store, key)
+    state = _learner_state(store, key)
+    agent = _built(run, state, device)
+    agent.load_state(take_prefix("agent", state))
+    return agent
+
+
+def agent_at(store: Store, key: str, path: Path, device: str = "cpu") -> LearningAgent:
+    """The agent of a complete run at one of its recorded checkpoints, as one seed (S = 1)."""
+    agent = _built(_spec(store, key), _learner_state(store, key), device)
+    with storing("read", path):
+        agent.load_state(stack([Row(load_file(path), {})]))
+    return agent
+
+
+def _spec(store: Store, key: str) -> RunSpec:
     path = store.folder(key) / "spec.json"
     if not path.exists():
         raise StoreError(f"run {key} was never begun: there is no {path}. Train it first.")
-    run = RunSpec.model_validate_json(path.read_text())
-    state = _learner_state(store, key)
+    return RunSpec.model_validate_json(path.read_text())
+
+
+def _built(run: RunSpec, state: State, device: str) -> LearningAgent:
+    """A fresh agent as its run had it, with the interface that the state tells."""
     shape = tuple(int(size) for size in np.asarray(state["observation_shape"])[0])
     size, low, high = (float(number) for number in np.asarray(state["action"])[0])
     plugins = build_plugins(run.plugins)
@@ -38,9 +59,7 @@ def agent_from_checkpoint(store: Store, key: str, device: str = "cpu") -> Learni
     environment = ENVIRONMENTS[run.task.family][run.task.environment]
     assert environment.actions != "none"
     action = ActionSpec(environment.actions, int(size), low, high)
-    agent = build_agent(run, [run.seed], shape, action, change_network, device)
-    agent.load_state(take_prefix("agent", state))
-    return agent
+    return build_agent(run, [run.seed], shape, action, change_network, device)
 
 
 def _learner_state(store: Store, key: str) -> State:

@@ -1,6 +1,7 @@
 """The off-policy loop: act, step, remember, learn; one step of all seeds at a time."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Literal, cast
 
@@ -27,7 +28,9 @@ class OffPolicyLoop:
     counts.
     """
 
-    def __init__(self, run: RunSpec, seeds: Sequence[int], device: str) -> None:
+    def __init__(
+        self, run: RunSpec, seeds: Sequence[int], device: str, folders: Sequence[Path] = ()
+    ) -> None:
         self.run = run
         self.seeds = seeds
         self.step = 0
@@ -46,6 +49,7 @@ class OffPolicyLoop:
             self.environments.action,
             total_updates=self._gradient_steps * len(range(first_update, run.budget, update_every)),
             device=device,
+            folders=folders,
         )
         self.agent = cast(OffPolicyAgent, self.learner.agent)
         self.series = self.learner.series
@@ -100,7 +104,7 @@ class OffPolicyLoop:
         self.seconds.add("total", perf_counter() - started)
 
     def evaluate(self) -> None:
-        """Record the greedy and the training return, plug-in diagnostics and probes."""
+        """Record the greedy and the training return, plug-in diagnostics."""
         started = perf_counter()
         self.diverged |= ~self.learner.finite()
         if self.run.evaluation_episodes:
@@ -121,11 +125,17 @@ class OffPolicyLoop:
         self.seconds.add("total", elapsed)
 
     def figures(self, i: int) -> dict[str, float | None]:
-        """`return_last`: mean return of the last evaluation; and the probes' figures."""
+        """`return_last`: mean return of the last evaluation; and the plug-ins' figures."""
         return {"return_last": self.series.last(i, "return"), **self.learner.figures(i)}
 
     def files(self, i: int) -> dict[str, dict[str, np.ndarray]]:
         return self.learner.files(i)
+
+    def begin(self) -> None:
+        self.learner.begin()
+
+    def flush(self) -> None:
+        self.learner.flush()
 
     def state(self) -> State:
         count = len(self.seeds)

@@ -1,6 +1,7 @@
 """The on-policy loop: fill a rollout, learn from it, forget it; all seeds at a time."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import cast
 
@@ -24,7 +25,9 @@ class OnPolicyLoop:
     Raises ValueError when the budget or the evaluations fall between two steps.
     """
 
-    def __init__(self, run: RunSpec, seeds: Sequence[int], device: str) -> None:
+    def __init__(
+        self, run: RunSpec, seeds: Sequence[int], device: str, folders: Sequence[Path] = ()
+    ) -> None:
         self.run = run
         self.seeds = seeds
         self.step = 0
@@ -49,6 +52,7 @@ class OnPolicyLoop:
             * int(settings["epochs"])
             * (rollout_steps // int(settings["batch_size"])),
             device=device,
+            folders=folders,
         )
         self.agent = cast(OnPolicyAgent, self.learner.agent)
         self.series, self.seconds = self.learner.series, self.learner.seconds
@@ -119,7 +123,7 @@ class OnPolicyLoop:
         self.rollout.append(before, action, scaled, self._seeds(ended))
 
     def evaluate(self) -> None:
-        """Record the greedy and the training return, plug-in diagnostics and probes."""
+        """Record the greedy and the training return, plug-in diagnostics."""
         started = perf_counter()
         self.diverged |= ~self.learner.finite()
         if self.run.evaluation_episodes:
@@ -140,11 +144,17 @@ class OnPolicyLoop:
         self.seconds.add("total", elapsed)
 
     def figures(self, i: int) -> dict[str, float | None]:
-        """`return_last`: mean return of the last evaluation; and the probes' figures."""
+        """`return_last`: mean return of the last evaluation; and the plug-ins' figures."""
         return {"return_last": self.series.last(i, "return"), **self.learner.figures(i)}
 
     def files(self, i: int) -> dict[str, dict[str, np.ndarray]]:
         return self.learner.files(i)
+
+    def begin(self) -> None:
+        self.learner.begin()
+
+    def flush(self) -> None:
+        self.learner.flush()
 
     def state(self) -> State:
         count = len(self.seeds)

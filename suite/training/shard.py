@@ -30,8 +30,9 @@ _machine = functools.cache(provenance.collect)
 
 PROGRESS_SECONDS = 2.0
 
-# The name of numerics among the values of a checkpoint, beside those of the seed's row.
+# Names among the values of a checkpoint, beside those of the seed's row.
 NUMERICS = "numerics"
+RECORDED = "recorded"
 
 # A checkpoint may take this share of the time between two checkpoints.
 CHECKPOINT_SHARE = 0.05
@@ -62,12 +63,21 @@ class Loop(Protocol):
         """Arrays of one seed by the name of the file that they become."""
         ...
 
+    def begin(self) -> None:
+        """Start the files of the recordings; called once in a run, before the first evaluation."""
+        ...
+
+    def flush(self) -> None:
+        """Wait until what was recorded is on the disk."""
+        ...
+
     def state(self) -> State: ...
 
     def load_state(self, state: State) -> None: ...
 
 
-LOOPS: dict[str, Callable[[RunSpec, Sequence[int], str], Loop]] = {
+# Each is called with a run, its seeds, the device, and the folders of the seeds' recordings.
+LOOPS: dict[str, Callable[..., Loop]] = {
     "off_policy": OffPolicyLoop,
     "on_policy": OnPolicyLoop,
     "supervised": SupervisedLoop,
@@ -97,11 +107,12 @@ def train_shard(
 ) -> None:
     """Train runs that differ in their seed only, from wherever their checkpoints are, to the end.
 
-    Seeds whose checkpoints are at the same step train stacked; those behind first catch up with
-    the others. A run whose checkpoint has other numerics than this process starts again from its
-    beginning, with a warning. Completed runs are left alone. A seed whose parameters or actions
-    stop being finite is completed as `diverged` and leaves the stack; the others go on and are not
-    touched by it. The caller holds the runs' locks. `report` is called every two seconds.
+    Seeds whose checkpoints are at the same step train stacked; those behind first catch up with the
+    others. A run whose checkpoint has other numerics than this process, or other recordings than
+    are asked for, starts again from its beginning, with a warning. Completed runs are left alone. A
+    seed whose parameters or actions stop being finite is completed as `diverged` and leaves the
+    stack; the others go on and are not touched by it. The caller holds the runs' locks. `report` is
+    called every two seconds.
 
     Raises ValueError when the runs differ in more than their seed.
     """
@@ -137,11 +148,14 @@ def _beginning(
     if checkpoint is None:
         return 0, None
     values = dict(checkpoint.values)
-    before = values.pop(NUMERICS, None)
-    if before == present:
+    before, recorded = values.pop(NUMERICS, None), values.pop(RECORDED, None)
+    wanted = _recorded(run)
+    if before == present and recorded == wanted:
         return checkpoint.step, Row(checkpoint.arrays, values)
     why = "the checkpoint does not tell its numerics"
-    if before is not None:
+    if before == present:
+        why = f"it recorded {_listed(recorded)}, now {_listed(wanted)} is asked for"
+    elif before is not None:
         why = f"the numerics changed ({'; '.join(numerics.differences(before, present))})"
     warnings.warn(
         f"{name} starts again from its beginning; its work up to step {checkpoint.step} is dropped:"
@@ -149,6 +163,14 @@ def _beginning(
         stacklevel=3,
     )
     return 0, None
+
+
+def _recorded(run: RunSpec) -> list[str]:
+    return [recording.name for recording in run.recordings]
+
+
+def _listed(names: Sequence[str] | None) -> str:
+    return ", ".join(names or ()) or "nothing"
 
 
 def _without_seed(run: RunSpec) -> RunSpec:
@@ -177,13 +199,16 @@ class _Group:
 
     def _build(self) -> Loop:
         kind = AGENTS[self.runs[0].agent.kind]
-        return LOOPS[kind.loop](self.runs[0], [run.seed for run in self.runs], self.device)
+        seeds = [run.seed for run in self.runs]
+        folders = [self.store.recordings_folder(run.key()) for run in self.runs]
+        return LOOPS[kind.loop](self.runs[0], seeds, self.device, folders)
 
     def start(self, rows: Sequence[Row]) -> None:
         """Go on from the seeds' rows of training state; without any, evaluate at step 0."""
         if rows:
             self.loop.load_state(stack(rows))
         else:
+            self.loop.begin()
             self.loop.evaluate()
 
     def train(
@@ -218,6 +243,7 @@ class _Group:
                 report(self._progress(done / (now - reported)))
                 reported, reported_step = now, self.loop.step
         if self.loop.step < self.loop.total:
+            self.loop.flush()  # who goes on takes the files up again
             state = self.loop.state()
             return [(run, cut(state, i)) for i, run in enumerate(self.runs)]
         for i in range(len(self.runs)):
@@ -225,10 +251,11 @@ class _Group:
         return []
 
     def _checkpoint(self) -> None:
+        self.loop.flush()
         state = self.loop.state()
         for i, run in enumerate(self.runs):
             row = cut(state, i)
-            values = {**row.values, NUMERICS: self.numerics}
+            values = {**row.values, NUMERICS: self.numerics, RECORDED: _recorded(run)}
             self.store.save_checkpoint(run.key(), self.loop.step, row.arrays, values)
 
     def _complete_diverged(self) -> None:
@@ -245,6 +272,7 @@ class _Group:
         keep = np.flatnonzero(~diverged)
         self.runs = [self.runs[i] for i in keep]
         if self.runs:
+            self.loop.flush()
             state = self.loop.state()
             rows = stack([cut(state, int(i)) for i in keep])
             self.loop = self._build()
@@ -260,7 +288,7 @@ class _Group:
             "seed": run.seed,
             "state": state,
             "message": message,
-            "spec": run.model_dump(mode="json"),
+            "spec": run.trained(),
             "series": self.loop.series.of(i),
             "figures": self.loop.figures(i),
         }
@@ -271,7 +299,9 @@ class _Group:
             "companions": [other.seed for other in self.runs if other is not run],
             "seconds": self.loop.seconds.of(i),  # this seed's share of the shard's
         }
-        self.store.complete(run.key(), record, where, self.loop.files(i), state)
+        self.loop.flush()
+        files = self.loop.files(i)
+        self.store.complete(run.key(), record, where, files, state, _recorded(run))
 
     def _progress(self, steps_per_second: float) -> Progress:
         returns = [self.loop.series.last(i, "return") for i in range(len(self.runs))]

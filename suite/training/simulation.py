@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -16,7 +17,9 @@ from suite.training.series import Series
 class SimulationLoop:
     """Runs the walk of every seed; a step is one update of the model."""
 
-    def __init__(self, run: RunSpec, seeds: Sequence[int], device: str) -> None:
+    def __init__(
+        self, run: RunSpec, seeds: Sequence[int], device: str, folders: Sequence[Path] = ()
+    ) -> None:
         self.step = 0
         self.total = run.budget
         self.diverged = np.zeros(len(seeds), dtype=np.bool_)
@@ -44,6 +47,12 @@ class SimulationLoop:
 
     def files(self, i: int) -> dict[str, dict[str, np.ndarray]]:
         return {}
+
+    def begin(self) -> None:
+        """A walk has no agent that could be recorded."""
+
+    def flush(self) -> None:
+        """Nothing was recorded."""
 
     def state(self) -> State:
         return {

@@ -6,6 +6,7 @@ small form of the NaP paper's plasticity benchmark, Figs. 1, 2 and 5).
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -39,7 +40,9 @@ class RandomLabels(BaseModel):
 class SupervisedLoop:
     """Trains classifiers on one random-label problem per seed; a step is an optimiser step."""
 
-    def __init__(self, run: RunSpec, seeds: Sequence[int], device: str) -> None:
+    def __init__(
+        self, run: RunSpec, seeds: Sequence[int], device: str, folders: Sequence[Path] = ()
+    ) -> None:
         self.run = run
         self.seeds = seeds
         self.step = 0
@@ -72,6 +75,7 @@ class SupervisedLoop:
             ActionSpec("labels", self.task.classes),
             total_updates=run.budget,
             device=device,
+            folders=folders,
         )
         self.agent, self.series = self.learner.agent, self.learner.series
         self.seconds = self.learner.seconds
@@ -118,7 +122,7 @@ class SupervisedLoop:
         )
 
     def evaluate(self) -> None:
-        """Record plug-in diagnostics, probes and dead units."""
+        """Record plug-in diagnostics and dead units."""
         started = perf_counter()
         self.diverged |= ~self.learner.finite()
         dead = self._dead_fractions()
@@ -167,6 +171,12 @@ class SupervisedLoop:
 
     def files(self, i: int) -> dict[str, dict[str, np.ndarray]]:
         return self.learner.files(i)
+
+    def begin(self) -> None:
+        self.learner.begin()
+
+    def flush(self) -> None:
+        self.learner.flush()
 
     def state(self) -> State:
         count = len(self.seeds)

@@ -118,18 +118,18 @@ def check(law: str, folder: Path) -> None:
     if law == "grouping":
         laws.assert_groups_agree(small_runs.small_runs(KIND, list(range(6)), plugins), folder)
     elif law == "resuming":
-        laws.assert_checkpoint_continues(KIND, plugins)
+        laws.assert_checkpoint_continues(KIND, plugins, folder)
     elif law == "looking":
         laws.assert_evaluation_changes_no_weight(KIND, plugins, folder)
-    elif law == "probing":
-        laws.assert_probes_change_no_weight(KIND, plugins, folder)
+    elif law == "recording":
+        laws.assert_recordings_change_nothing(KIND, plugins, folder)
     elif law == "off":
         laws.assert_neutral_is_absent(KIND, [], small_runs.neutral("scaled"), folder)
     else:
         laws.assert_it_acts(KIND, plugins, folder)
 
 
-@pytest.mark.parametrize("law", ["grouping", "resuming", "looking", "probing", "off", "acting"])
+@pytest.mark.parametrize("law", ["grouping", "resuming", "looking", "recording", "off", "acting"])
 def test_a_sound_plug_in_keeps_every_law(use: Any, tmp_path: Path, law: str) -> None:
     use(Scaled)
     check(law, tmp_path)

@@ -12,7 +12,7 @@ from suite.plugins.registry import PLUGINS
 def test_every_agent_and_plug_in_gives_the_same_bytes_in_groups_of_1_2_3_and_6(
     kind, plugins, tmp_path
 ):
-    runs = small_runs(kind, list(range(6)), plugins, probes=("weight_norms",), budget=60)
+    runs = small_runs(kind, list(range(6)), plugins, recordings=("norms",), budget=60)
     assert_groups_agree(runs, tmp_path)
 
 

@@ -1,11 +1,11 @@
-"""I3: evaluating, probing, reporting and checkpointing change no bit of what is trained."""
+"""I3: evaluating, recording, reporting and checkpointing change no bit of what is trained."""
 
 import pytest
 
 from invariants.combinations import NAP_PLUGIN, PPTB_PLUGIN
 from suite.conformance.laws import (
     assert_evaluation_changes_no_weight,
-    assert_probes_change_no_weight,
+    assert_recordings_change_nothing,
 )
 from suite.conformance.small_runs import AGENTS, result, small_runs, train
 from suite.store.store import Store
@@ -20,13 +20,13 @@ def test_evaluation_changes_no_final_weight(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", AGENTS)
-def test_probes_change_no_final_weight(kind, tmp_path):
-    assert_probes_change_no_weight(kind, PLUGINS, tmp_path)
+def test_recordings_change_no_byte_of_the_result(kind, tmp_path):
+    assert_recordings_change_nothing(kind, PLUGINS, tmp_path)
 
 
 @pytest.mark.parametrize("kind", AGENTS)
 def test_reports_and_checkpoints_change_no_byte_of_the_result(kind, tmp_path, monkeypatch):
-    runs = small_runs(kind, [0, 1], PLUGINS, probes=("weight_norms",))
+    runs = small_runs(kind, [0, 1], PLUGINS, recordings=("norms",))
     quiet = train(runs, tmp_path / "quiet")
     monkeypatch.setattr("suite.training.shard.PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr("suite.training.shard.CHECKPOINT_SHARE", 1e9)

@@ -14,6 +14,7 @@ from suite.conformance.laws import assert_checkpoint_continues
 from suite.conformance.small_runs import result, small_runs, train
 from suite.engine.shards import Shard
 from suite.engine.work import work
+from suite.recordings.registry import RECORDINGS
 from suite.store.store import Store
 from suite.training.shard import train_shard
 
@@ -21,8 +22,8 @@ SEEDS = [0, 1, 2]
 
 
 @pytest.mark.parametrize(("kind", "plugins"), COMBINATIONS)
-def test_a_checkpoint_at_any_step_continues_in_any_grouping(kind, plugins):
-    assert_checkpoint_continues(kind, plugins)
+def test_a_checkpoint_at_any_step_continues_in_any_grouping(kind, plugins, tmp_path):
+    assert_checkpoint_continues(kind, plugins, tmp_path)
 
 
 def _train(runs, root, checkpoint_share):
@@ -44,7 +45,7 @@ def _train(runs, root, checkpoint_share):
 )
 def test_sigkill_at_random_moments_changes_no_byte(kind, tmp_path):
     """Three kills, each after a random number of new checkpoint files; then to the end."""
-    runs = small_runs(kind, SEEDS, budget=400, evaluate_every=20, probes=("weight_norms",))
+    runs = small_runs(kind, SEEDS, budget=400, evaluate_every=20, recordings=tuple(RECORDINGS))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["suite.engine.work", "suite.training.shard"])
     store = Store(tmp_path / "killed")

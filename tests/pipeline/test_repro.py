@@ -10,14 +10,28 @@ import time
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
+yaml = YAML(typ="safe")
 BIN = Path(sys.executable).parent
 CELLS = (
+    "dead_unit_walk--walk-sign-none--none",
     "dead_unit_walk--walk-sign-rms--none",
     "random_labels--mlp-lr3e-3--nap",
     "random_labels--mlp-lr3e-3--proj_only",
 )
+OTHER = """
+study: other
+paper: another study of this test
+cells:
+  - tasks: [dead_unit_walk]
+    agents: [walk-sign-none]
+    plugins: [[]]
+    scales:
+      smoke: {seeds: 2, budget: 100, evaluate_every: 50, evaluation_episodes: 0}
+      short: {seeds: 2, budget: 200, evaluate_every: 50, evaluation_episodes: 0}
+"""
 STUDY = """
 study: small
 paper: a study of this test
@@ -31,6 +45,7 @@ cells:
   - tasks: [random_labels]
     agents: [mlp-lr3e-3]
     plugins: [[nap], [proj_only]]
+    analyses: [weight_norms]
     scales:
       smoke: {seeds: 3, budget: 1200, evaluate_every: 300, evaluation_episodes: 0}
       short: {seeds: 3, budget: 1500, evaluate_every: 300, evaluation_episodes: 0}
@@ -51,12 +66,19 @@ claims:
 """
 
 
-def dvc(project: Path, *arguments: str) -> subprocess.Popen[str]:
+def dvc(
+    project: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start DVC in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=project,
-        env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "SUITE_JOBS": "1"},
+        env={
+            **os.environ,
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "SUITE_JOBS": "1",
+            **(environment or {}),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -86,16 +108,19 @@ def copy_project(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     (folder / "tasks" / "studies").mkdir()
     (folder / "tasks" / "studies" / "small.yaml").write_text(STUDY)
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "constraints.txt"):
+    (folder / "tasks" / "studies" / "other.yaml").write_text(OTHER)
+    for name in ("params.yaml", ".dvcignore", ".gitignore", "constraints.txt"):
         shutil.copy(ROOT / name, folder / name)
+    stages = (ROOT / "dvc.yaml").read_text()
+    assert stages.count("      - ladder\n      - nap\n") == 1
+    stages = stages.replace("      - ladder\n      - nap\n", "      - small\n      - other\n")
+    (folder / "dvc.yaml").write_text(stages)
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
     for name in ("evidence", "side_by_side", "pictures"):
         (folder / "reports" / name).mkdir(parents=True)
         (folder / "reports" / name / "README.md").write_text("kept")
-    listed = "".join(f"  - {cell}\n" for cell in CELLS)
-    (folder / "params.yaml").write_text(f"scale: smoke\ncells:\n{listed}")
     author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
@@ -139,8 +164,8 @@ def test_changed_preset_trains_only_the_cells_that_use_it(finished: Path, tmp_pa
     assert "interval: 1 " in text[start:]
     presets.write_text(text[:start] + text[start:].replace("interval: 1 ", "interval: 2 ", 1))
     output = repro(project)
-    assert cells_of(project, set(records(project)) - before) == {CELLS[2]}
-    assert f"Stage 'cell@{CELLS[1]}' didn't change" in output
+    assert cells_of(project, set(records(project)) - before) == {CELLS[3]}
+    assert "Stage 'train@other' didn't change" in output
 
 
 def test_killed_pipeline_goes_on_and_ends_with_the_same_bytes(
@@ -165,12 +190,37 @@ def test_experiment_at_another_scale_trains_that_scale(finished: Path, tmp_path:
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     scales = [json.loads(record)["scale"] for record in records(project).values()]
-    assert sorted(set(scales)) == ["short", "smoke"] and scales.count("short") == 9
+    assert sorted(set(scales)) == ["short", "smoke"] and scales.count("short") == 11
 
 
-def test_listed_cells_are_those_of_the_smoke_scale() -> None:
-    from suite.specs.loading import load_project
-    from suite.specs.pipeline import smoke_cells
+def test_one_study_can_be_reproduced_alone(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    process = dvc(project, "repro", "train@other")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert cells_of(project, set(records(project))) == {CELLS[0]}
 
-    listed = [line[4:] for line in (ROOT / "params.yaml").read_text().splitlines() if "--" in line]
-    assert listed == smoke_cells(load_project(ROOT)), "run `suite plan --write-cells`"
+
+def test_a_raised_version_of_an_analysis_trains_nothing_and_judges_anew(
+    finished: Path, tmp_path: Path
+) -> None:
+    project = shutil.copytree(finished, tmp_path / "project", symlinks=True)
+    before = {path: path.read_bytes() for path in project.glob("runs/*/*.json")}
+    verdicts = (project / "reports" / "verdicts.json").read_bytes()
+    results = {*project.glob("runs/*/analyses/*")}
+    source = project / "suite" / "analysis" / "weight_norms.py"
+    source.write_text(source.read_text().replace("VERSION: ClassVar[int] = 1", "VERSION = 2"))
+    environment = {"PYTHONPATH": str(project)}
+    process = dvc(project, "repro", environment=environment)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert "Running stage 'analyse'" in output and "6 analyses computed" in output
+    assert {path: path.read_bytes() for path in project.glob("runs/*/*.json")} == before
+    assert len({*project.glob("runs/*/analyses/*")}) == 2 * len(results) == 12
+    assert (project / "reports" / "verdicts.json").read_bytes() == verdicts
+
+
+def test_every_study_has_a_training_stage() -> None:
+    stages = yaml.load((ROOT / "dvc.yaml").read_text())["stages"]
+    studies = [path.stem for path in (ROOT / "tasks" / "studies").glob("*.yaml")]
+    assert sorted(stages["train"]["foreach"]) == sorted(studies)

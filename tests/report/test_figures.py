@@ -71,7 +71,7 @@ def test_a_line_has_students_interval() -> None:
 
 def test_layers_of_a_diagnostic_are_averaged(runs: list[Run]) -> None:
     group, cells = next(iter(grouped(runs).items()))
-    norms = next(p for p in diagnostic_panels(cells, group) if p.quantity == "weight norm ratio")
+    norms = next(p for p in diagnostic_panels(cells, group) if p.quantity == "weight norms: ratio")
     assert norms.note == "mean over layers"
     assert norms.lines[0].mean[1] == pytest.approx(2.0)
 

@@ -73,13 +73,13 @@ def test_every_figure_names_cells_that_some_scale_has(papers: Project) -> None:
 
 def test_what_is_said_to_be_left_out_is_not_recorded(papers: Project) -> None:
     assert {*LEFT_OUT} <= {*papers.studies}
-    probes = {
-        probe.kind
+    analyses = {
+        analysis.kind
         for cells in papers.cells.values()
         for cell in cells
-        for probe in cell.runs[0].probes
+        for analysis in cell.runs[0].analyses
     }
-    assert "policy_path" not in probes, "paths are recorded: redraw Figs. 1 to 9 of the ladder"
+    assert "policy_path" not in analyses, "paths are recorded: redraw Figs. 1 to 9 of the ladder"
 
 
 def test_the_largest_scale_that_has_two_arms_is_drawn(papers, judged) -> None:  # type: ignore[no-untyped-def]
@@ -129,8 +129,8 @@ def test_lost_energy_is_drawn_beside_random_walks(papers, judged) -> None:  # ty
         "smoke",
         plugin__pptb__kept_energy=[1.0, 0.9999, 0.999],
         plugin__pptb__snapshots=[1.0, 30.0, 40.0],
-        weight_norm__actor__hidden1=[3.0, 3.0, 5.0],
-        weight_norm__actor__output=[4.0, 4.0, 5.0],
+        weight_norms__norm__actor__hidden1=[3.0, 3.0, 5.0],
+        weight_norms__norm__actor__output=[4.0, 4.0, 5.0],
     )
     (panel,) = panels("ladder", "section 4.1, the energy in few directions", runs, judged)
     assert panel.logarithmic
@@ -155,7 +155,7 @@ def test_guessing_and_bounds_are_drawn(papers, judged) -> None:  # type: ignore[
     (panel,) = panels("nap", "Figs. 2 and 5", runs, judged)
     assert [(r.label, r.values[0]) for r in panel.references] == [("guessing", 0.1)]
     arms = [f"inverted_pendulum--td3-official--pptb_{how}" for how in ("stable", "unstable")]
-    runs = runs_of(papers, arms, "smoke", weight_norm_ratio__actor__hidden1=[1.0, 2.0, 4.0])
+    runs = runs_of(papers, arms, "smoke", weight_norms__ratio__actor__hidden1=[1.0, 2.0, 4.0])
     (panel,) = panels("ladder", "ours, to section 4.2", runs, judged)
     assert [(r.kind, r.values[0]) for r in panel.references] == [("bound", 10.0)]
 

@@ -130,7 +130,7 @@ def test_more_seeds_are_not_advised_where_they_cannot_help(
     grows = {
         "says": "weights grow tenfold",
         "where": ["hill--climber--none"],
-        "figure": {"series": "weight_norm_ratio/actor/*", "take": "last"},
+        "figure": {"series": "weight_norms/ratio/actor/*", "take": "last"},
         "at_least": 10.0,
     }
     found = settling(judged(project, runs, preconditions=[grows]), project, runs)

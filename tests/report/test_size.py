@@ -10,7 +10,7 @@ from suite.stats.runs import Run, Series
 from suite.stats.verdicts import expectations, judge
 
 PATHS = ("boost_times_window", "kept_energy", "move_to_norm", "moves", "snapshots")
-NORMS = ("weight_norm", "weight_norm_ratio", "effective_learning_rate")
+NORMS = tuple(f"weight_norms/{name}" for name in ("norm", "ratio", "effective_learning_rate"))
 
 
 def everything_recorded(spec: RunSpec, random: np.random.Generator) -> dict[str, Series]:
@@ -23,7 +23,7 @@ def everything_recorded(spec: RunSpec, random: np.random.Generator) -> dict[str,
     )
     names = names + [f"loss/{group}" for group in groups]
     weights = [f"{group}/{name}" for group in groups for name in ("hidden1", "hidden2", "output")]
-    if spec.probes:
+    if spec.analyses:
         names = names + [f"{norm}/{weight}" for norm in NORMS for weight in weights]
     for plugin in spec.plugins:
         if plugin.kind == "pptb":
@@ -50,6 +50,7 @@ def test_with_every_run_of_every_scale_the_report_is_below_8_megabytes(tmp_path:
             state="done",
             spec=spec.model_dump(mode="json"),
             series=everything_recorded(spec, random),
+            analyses={analysis.kind: analysis.version for analysis in spec.analyses},
             provenance={"cpu": "one", "seconds": {"total": 1.0}},
         )
         for scale, cells in project.cells.items()

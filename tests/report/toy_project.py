@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from suite.specs.claims import ClaimSpec
-from suite.specs.models import AgentSpec, Cell, PluginSpec, RunSpec, TaskSpec, cell_id
+from suite.specs.models import AgentSpec, AnalysisSpec, Cell, PluginSpec, RunSpec, TaskSpec, cell_id
 from suite.store.evidence import Record
 
 TASKS = {
@@ -39,6 +39,7 @@ def run_spec(task: str, plugin: str, scale: str, seed: int, versions: dict[str, 
         budget=BUDGETS[scale],
         evaluate_every=10,
         evaluation_episodes=1,
+        analyses=(AnalysisSpec(kind="weight_norms"),),
         versions=versions,
     )
 
@@ -96,8 +97,6 @@ def record(planned: Cell, spec: RunSpec, state: str = "done", message: str = "")
     noise = float(np.round(0.1 * np.sin(spec.seed + gain), 3))
     series: dict[str, Any] = {
         "return": {"step": steps, "value": [1.0, 3.0 + noise, 5.0 + gain + noise]},
-        "weight_norm_ratio/actor/hidden1": {"step": steps, "value": [1.0, 1.5, 2.0 + noise]},
-        "weight_norm_ratio/actor/hidden2": {"step": steps, "value": [1.0, 2.5, 4.0 + noise]},
     }
     if spec.task.name == "labels":
         series["online_accuracy"] = series.pop("return")
@@ -112,7 +111,7 @@ def record(planned: Cell, spec: RunSpec, state: str = "done", message: str = "")
         "seed": spec.seed,
         "state": state,
         "message": message,
-        "spec": spec.model_dump(mode="json"),
+        "spec": spec.trained(),
         "series": series,
         "figures": {"online_accuracy": 0.5 + gain + noise},
     }
@@ -124,4 +123,14 @@ def record(planned: Cell, spec: RunSpec, state: str = "done", message: str = "")
         "seconds": {"total": 10.0, "update": 6.0, "environment": 3.0},
         "numerics": NUMERICS,
     }
-    return Record(document, provenance, "here")
+    norms = {
+        "analysis": "weight_norms",
+        "settings": {},
+        "version": 1,
+        "series": {
+            "ratio/actor/hidden1": {"step": steps, "value": [1.0, 1.5, 2.0 + noise]},
+            "ratio/actor/hidden2": {"step": steps, "value": [1.0, 2.5, 4.0 + noise]},
+        },
+        "figures": {},
+    }
+    return Record(document, provenance, "here", (norms,))

@@ -107,7 +107,7 @@ cells:
   - tasks: [hopper]
     agents: [td3]
     plugins: [[], [pptb]]
-    probes: [policy_path]
+    analyses: [policy_path]
     scales:
       smoke:
         seeds: 3
@@ -116,7 +116,7 @@ cells:
         evaluation_episodes: 3
         agent: {warmup_steps: 500}
         plugins: {pptb: {interval: 500}}
-        probes: {policy_path: {every: 50}}
+        analyses: {policy_path: {every: 50}}
       paper: {seeds: 6, budget: 1000000, evaluate_every: 5000, evaluation_episodes: 10}
   - tasks: [random_labels]
     agents: [mlp]
@@ -461,9 +461,21 @@ BAD = [
     ),
     (
         S,
-        "probes: [policy_path]",
-        "probes: [path]",
-        "{S}:7: unknown probe 'path'; known: policy_path, weight_norms; correct the name",
+        "analyses: [policy_path]",
+        "analyses: [path]",
+        (
+            "{S}:7: unknown analysis 'path'; known: dead_units, policy_path, weight_norms; "
+            "correct the name"
+        ),
+    ),
+    (
+        S,
+        "analyses: [policy_path]",
+        "recordings: [pathh]",
+        (
+            "{S}:7: unknown recording 'pathh'; known: batch, checkpoints, norms, path, sums; "
+            "did you mean 'path'?"
+        ),
     ),
     (
         S,
@@ -589,7 +601,7 @@ BAD = [
         "policy_path: {every: 50}",
         "policy_path: {every: 0}",
         (
-            "{S}:16: every of settings of probe 'policy_path' is 0; should be greater than or "
+            "{S}:16: every of settings of 'policy_path' is 0; should be greater than or "
             "equal to 1; correct it"
         ),
     ),
@@ -598,7 +610,7 @@ BAD = [
         "policy_path: {every: 50}",
         "weight_norms: {}",
         (
-            "{S}:16: settings for probe 'weight_norms', which the group does not use; used: "
+            "{S}:16: settings for analysis 'weight_norms', which the group does not use; used: "
             "policy_path; remove them or correct the name"
         ),
     ),

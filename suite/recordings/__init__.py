@@ -1,0 +1,1 @@
+"""What is written while training for analyses to read: policy paths, norms, agents, batches."""

@@ -1,0 +1,101 @@
+"""Files of rows that grow while a run trains, and are cut back to where a checkpoint knows them."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from suite.store.atomic import StoreError, replace_bytes, storing
+
+BUFFER = 1_000_000  # bytes that wait to be written
+
+
+class Rows:
+    """An append-only file of rows of one type and shape, with its layout in a JSON file beside it.
+
+    Nothing is opened or written before `begin` or `resume`. `names` name the columns, if they have
+    names. Methods raise StoreError when the files cannot be written or read.
+    """
+
+    def __init__(
+        self, path: Path, dtype: str, shape: tuple[int, ...], names: Sequence[str] = ()
+    ) -> None:
+        self.path = path
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+        self.shape = shape
+        self.names = tuple(names)
+        self.count = 0
+        self._size = self.dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        self._waiting: list[bytes] = []
+
+    def begin(self) -> None:
+        """Start with no row; what an earlier attempt left is dropped."""
+        layout = {"dtype": self.dtype.str, "shape": list(self.shape), "names": list(self.names)}
+        with storing("write", self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.unlink(missing_ok=True)
+        replace_bytes(_layout(self.path), (json.dumps(layout) + "\n").encode())
+        self.count = 0
+        self._waiting = []
+
+    def resume(self, count: int) -> None:
+        """Go on after the first `count` rows; those that follow are dropped.
+
+        Raises StoreError when fewer rows are there.
+        """
+        with storing("read", self.path):
+            found = self.path.stat().st_size if self.path.exists() else 0
+            if found < count * self._size:
+                raise StoreError(
+                    f"{self.path} has {found} bytes, the checkpoint knows of "
+                    f"{count * self._size}. Delete {self.path.parents[2]} to train it anew."
+                )
+            if found > count * self._size:
+                os.truncate(self.path, count * self._size)
+        self.count = count
+        self._waiting = []
+
+    def append(self, row: np.ndarray) -> None:
+        """Add one row; it is in the file for sure after the next `flush`."""
+        if row.shape != self.shape:
+            raise ValueError(f"a row of {self.path.name} has shape {self.shape}, not {row.shape}")
+        self._waiting.append(np.ascontiguousarray(row, self.dtype).tobytes())
+        self.count += 1
+        if len(self._waiting) * self._size > BUFFER:
+            self._write(durable=False)
+
+    def flush(self) -> None:
+        """Wait until all rows are on the disk."""
+        self._write(durable=True)
+
+    def _write(self, durable: bool) -> None:
+        with storing("write", self.path), self.path.open("ab") as file:
+            file.write(b"".join(self._waiting))
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        self._waiting = []
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """The rows `[n, *shape]` of a file of `Rows`, mapped into memory, not read."""
+    with storing("read", path):
+        layout = json.loads(_layout(path).read_text())
+        dtype, shape = np.dtype(layout["dtype"]), tuple(layout["shape"])
+        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        count = path.stat().st_size // size if size else 0
+        if count == 0:
+            return np.empty((0, *shape), dtype)
+        return np.memmap(path, dtype, "r", shape=(count, *shape))
+
+
+def column_names(path: Path) -> tuple[str, ...]:
+    """The names of the columns of a file of `Rows`."""
+    with storing("read", path):
+        return tuple(json.loads(_layout(path).read_text())["names"])
+
+
+def _layout(path: Path) -> Path:
+    return path.with_suffix(".json")

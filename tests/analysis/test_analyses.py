@@ -1,0 +1,253 @@
+"""Analyses of finished runs: what they find, and that they are stale alone when they change."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from safetensors.numpy import load_file
+
+from suite.analysis import registry
+from suite.analysis.policy_spectrum import path_spectrum
+from suite.analysis.protocol import LookSettings, Result, document_of
+from suite.analysis.recorded import RecordedRun
+from suite.analysis.registry import ANALYSES, build_analysis, recordings_of
+from suite.conformance.small_runs import result, small_runs
+from suite.engine.analyse import analyse_cells
+from suite.engine.run import run_cells
+from suite.engine.work import lacks
+from suite.specs.models import AnalysisSpec, Cell
+from suite.store.atomic import StoreError
+from suite.store.evidence import export, read
+from suite.store.store import Store
+
+KINDS = ("weight_norms", "policy_path", "dead_units")
+SETTINGS = {"policy_path": {"every": 5}, "dead_units": {"every": 1, "observations": 40}}
+
+
+def asked(kind, version=1):
+    found = ANALYSES[kind]
+    settings = found.Settings.model_validate(SETTINGS.get(kind, {})).model_dump(mode="json")
+    return AnalysisSpec(kind=kind, settings=settings, version=version)
+
+
+def cell_of(*kinds, agent="td3", seeds=(0, 1), versions=None):
+    analyses = tuple(asked(kind, (versions or {}).get(kind, 1)) for kind in kinds)
+    recordings = tuple(one for spec in analyses for one in recordings_of(spec))
+    looks = {"analyses": analyses, "recordings": recordings}
+    runs = [run.model_copy(update=looks) for run in small_runs(agent, list(seeds))]
+    return Cell(id="task--small--none", scale="smoke", runs=tuple(runs))
+
+
+def trained(cell, root):
+    store = Store(root)
+    assert not run_cells([cell], store, console=Console(quiet=True)).failed
+    return store
+
+
+def analysed(cell, store, **arguments):
+    return analyse_cells([cell], store, console=Console(quiet=True), **arguments)
+
+
+def results(cell, store):
+    return {
+        (run.seed, spec.kind): store.analysis(run.key(), spec.key(run.key()))
+        for run in cell.runs
+        for spec in run.analyses
+    }
+
+
+def everything(folder: Path):
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_weight_norms_and_effective_learning_rates_follow_the_recorded_norms(tmp_path):
+    cell = cell_of("weight_norms")
+    store = trained(cell, tmp_path)
+    analysed(cell, store)
+    run = cell.runs[0]
+    columns = RecordedRun(run, store).columns("norms", "norms.rows")
+    norms = columns["norm/actor/hidden1"]
+    series = results(cell, store)[0, "weight_norms"]["series"]
+    assert series["norm/actor/hidden1"]["step"] == [0, 25, 50, 75, 80]
+    np.testing.assert_array_equal(series["norm/actor/hidden1"]["value"], norms)
+    np.testing.assert_allclose(series["ratio/actor/hidden1"]["value"], norms / norms[0])
+    rates = series["effective_learning_rate/actor/hidden1"]["value"]
+    np.testing.assert_allclose(rates, 1e-3 * norms[0] / norms)
+
+
+def test_the_policy_path_has_the_spectrum_of_what_was_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.analysis.policy_path.COLUMNS", 50)
+    cell = cell_of("policy_path")
+    store = trained(cell, tmp_path)
+    analysed(cell, store)
+    run = cell.runs[1]
+    path = RecordedRun(run, store).path(every=5).columns()
+    spectrum = path_spectrum(path)
+    key = run.analyses[0].key(run.key())
+    arrays = load_file(store.folder(run.key()) / "analyses" / f"{key}.safetensors")
+    np.testing.assert_allclose(arrays["singular_values"], spectrum.singular_values, rtol=1e-6)
+    figures = results(cell, store)[1, "policy_path"]["figures"]
+    share = spectrum.singular_values / spectrum.singular_values.sum()
+    assert figures["information_1"] == pytest.approx(share[0])
+    assert figures["information_8"] == pytest.approx(share[:8].sum())
+    assert figures["snapshots"] == len(path)
+    assert figures["detour_ratio"] >= 1
+
+
+def test_dead_units_are_those_of_the_recorded_agents_on_the_recorded_batch(tmp_path):
+    cell = cell_of("dead_units", agent="dqn")
+    store = trained(cell, tmp_path)
+    analysed(cell, store)
+    run = cell.runs[0]
+    recorded = RecordedRun(run, store)
+    weights = load_file(store.folder(run.key()) / "agent.safetensors")
+    assert weights, "the agent is there"
+    series = results(cell, store)[0, "dead_units"]["series"]
+    observations = recorded.observations(size=40)
+    steps = [step for step, _ in recorded.agents()]
+    assert steps == [0, 25, 50, 75, 80] and len(series) >= 1
+    for name, points in series.items():
+        assert points["step"] == steps
+        assert all(0 <= value < 1 for value in points["value"]), name
+    # A batch of nothing but zeros kills units whose bias is not positive: the batch matters.
+    analysis = build_analysis(run.analyses[0])
+    recorded.observations = lambda **settings: 0 * observations
+    assert document_of(analysis.analyse(recorded))["series"] != series
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_raised_version_recomputes_its_own_results_alone_and_trains_nothing(
+    tmp_path, monkeypatch, jobs
+):
+    cell = cell_of(*KINDS)
+    store = trained(cell, tmp_path)
+    first = analysed(cell, store, jobs=jobs)
+    assert (first.computed, first.present, first.waiting, first.failed) == (6, 0, 0, {})
+    before = everything(store.root)
+    again = analysed(cell, store, jobs=jobs)
+    assert (again.computed, again.present) == (0, 6)
+    assert everything(store.root) == before
+    for kind in KINDS:
+        raised = cell_of(*KINDS, versions={kind: 2})
+        assert [run.key() for run in raised.runs] == [run.key() for run in cell.runs]
+        assert run_cells([raised], store, console=Console(quiet=True)).trained == ()
+        found = analysed(raised, store, jobs=jobs)
+        assert (found.computed, found.present) == (2, 4), kind
+        after = everything(store.root)
+        assert {name: after[name] for name in before} == before
+        assert len(after) > len(before)
+        before = after
+
+
+def test_a_new_analysis_of_what_is_recorded_needs_no_training(tmp_path, monkeypatch):
+    class Travelled:
+        """How far the policy got."""
+
+        VERSION = 1
+        Settings = LookSettings
+
+        def __init__(self, settings):
+            pass
+
+        def recordings(self):
+            return (("path", {"every": 5}),)
+
+        def analyse(self, run):
+            path = run.path(every=5)
+            return Result(figures={"far": np.linalg.norm(path.row(path.snapshots - 1))})
+
+    store = trained(cell_of("policy_path"), tmp_path)
+    monkeypatch.setitem(registry.ANALYSES, "travelled", Travelled)
+    cell = cell_of("policy_path", "travelled")
+    assert run_cells([cell], store, console=Console(quiet=True)).trained == ()
+    assert analysed(cell, store).computed == 4
+    assert results(cell, store)[0, "travelled"]["figures"]["far"] > 0
+
+
+def test_a_recording_that_a_complete_run_lacks_is_made_by_training_it_once_more(tmp_path):
+    plain = cell_of()
+    store = trained(plain, tmp_path)
+    records = [store.record_digest(run.key()) for run in plain.runs]
+    cell = cell_of("weight_norms", "policy_path")
+    assert analysed(cell, store).waiting == 4
+    summary = run_cells([cell], store, console=Console(quiet=True))
+    assert len(summary.trained) == 2 and not summary.failed
+    assert [store.record_digest(run.key()) for run in cell.runs] == records
+    assert not list(store.again().root.glob("*"))
+    fresh = trained(cell, tmp_path / "fresh")
+    for run in cell.runs:
+        assert not lacks(run, store)
+        assert result(store, run) == result(fresh, run)
+    assert analysed(cell, store).computed == 4
+
+
+def test_a_repetition_with_another_record_is_an_error_that_stays_visible(tmp_path):
+    plain = cell_of()
+    store = trained(plain, tmp_path)
+    run = plain.runs[0]
+    folder = store.folder(run.key())
+    # The record of a run that can't be repeated.
+    record = json.loads((folder / "record.json").read_text())
+    record["series"]["return"]["value"][1] += 1.0
+    store.complete(run.key(), record, store.provenance(run.key()))
+    before = (folder / "record.json").read_bytes()
+    cell = cell_of("weight_norms")
+    summary = run_cells([cell], store, console=Console(quiet=True))
+    assert summary.failed == (run.key(),)
+    reason = summary.lacking[run.key()]
+    assert "differs in series (series return); on the same numerics" in reason
+    assert str(store.again().folder(run.key())) in reason
+    assert (folder / "record.json").read_bytes() == before
+    assert store.mismatch(run.key()) == reason
+    assert lacks(cell.runs[0], store) and not lacks(cell.runs[1], store)
+    assert analysed(cell, store).waiting == 1
+
+
+def test_one_that_raises_is_named_and_the_others_go_on(tmp_path, monkeypatch):
+    cell = cell_of(*KINDS)
+    store = trained(cell, tmp_path)
+
+    def broken(self, run):
+        raise ZeroDivisionError("of no use")
+
+    monkeypatch.setattr(ANALYSES["policy_path"], "analyse", broken)
+    found = analysed(cell, store)
+    assert found.computed == 4
+    assert {*found.failed} == {
+        f"policy_path of task--small--none seed {seed} (smoke)" for seed in (0, 1)
+    }
+    assert all("of no use" in error for error in found.failed.values())
+    assert results(cell, store)[0, "policy_path"] is None
+
+
+def test_a_recording_that_an_analysis_does_not_name_is_out_of_reach(tmp_path):
+    cell = cell_of("weight_norms")
+    store = trained(cell, tmp_path)
+    with pytest.raises(StoreError, match="is asked for no recording 'path' with settings"):
+        RecordedRun(cell.runs[0], store).path(every=5)
+
+
+def test_evidence_keeps_results_with_their_versions(tmp_path):
+    cell = cell_of("weight_norms", "policy_path")
+    store = trained(cell, tmp_path / "runs")
+    run = cell.runs[0]
+    with pytest.raises(StoreError, match="no result of analysis weight_norms: `suite analyse`"):
+        export(store, run.key(), tmp_path / "evidence", run.analyses)
+    analysed(cell, store)
+    found = read(export(store, run.key(), tmp_path / "evidence", run.analyses))
+    assert [(one["analysis"], one["version"]) for one in found.analyses] == [
+        ("policy_path", 1),
+        ("weight_norms", 1),
+    ]
+    assert "ratio/actor/hidden1" in found.analyses[1]["series"]
+
+
+def test_results_do_not_depend_on_companions(tmp_path):
+    together, alone = cell_of(*KINDS), cell_of(*KINDS, seeds=(1,))
+    stores = trained(together, tmp_path / "together"), trained(alone, tmp_path / "alone")
+    for cell, store in zip((together, alone), stores, strict=True):
+        analysed(cell, store)
+    for kind in KINDS:
+        assert results(together, stores[0])[1, kind] == results(alone, stores[1])[1, kind]
