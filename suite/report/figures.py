@@ -47,7 +47,9 @@ def draw(panel: Panel) -> str:
 
     Nulls are dashed, bounds dotted, in the colour of the text.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # not the settings of whoever calls
+        mpl.rcParams.update(STYLE)
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.add_subplot()
         for reference in panel.references:

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, model_validator
 
 from suite.specs.checking import Checker
 from suite.specs.claims import BestOfN, Claim, RatioClaim, SeriesName, ThresholdClaim
-from suite.specs.models import SCALES, Cell, Scale, Spec, TaskSpec, cell_id
+from suite.specs.models import SCALES, Cell, Name, Scale, Spec, TaskSpec, cell_id
 from suite.specs.source import Node, known
 
 
@@ -72,13 +72,23 @@ FigureNull = Annotated[
     ),
 ]
 
+# What nulls that are of one quantity can be drawn beside: series and change.
+_DRAWN_BESIDE: dict[str, tuple[str, str | None]] = {
+    "random_play": ("return", None),
+    "selection": ("return", None),
+    "random_walk": ("plugin/pptb/kept_energy", "complement"),
+}
+
+MOST_ARMS = 8
+"""Most cells of a task in one figure: a panel has no more colours."""
+
 
 class Arms(Spec):
     """Cells that a figure compares: each task x each agent x each list of plug-ins."""
 
-    tasks: tuple[str, ...] = Field(min_length=1)
-    agents: tuple[str, ...] = Field(min_length=1)
-    plugins: tuple[tuple[str, ...], ...] = Field(min_length=1)
+    tasks: tuple[Name, ...] = Field(min_length=1)
+    agents: tuple[Name, ...] = Field(min_length=1)
+    plugins: tuple[tuple[Name, ...], ...] = Field(min_length=1)
 
     def of_task(self, task: str) -> list[str]:
         """Ids of the cells of one task; none if it is not among the tasks."""
@@ -104,13 +114,21 @@ class PaperFigure(Spec):
     null: FigureNull
 
     @model_validator(mode="after")
-    def _walk_fits(self) -> Self:
-        lost = (self.series, self.change) == ("plugin/pptb/kept_energy", "complement")
-        if isinstance(self.null, RandomWalk) and not lost:
-            raise ValueError(
-                "null random_walk is of what trimming takes away: series plugin/pptb/kept_energy "
-                "with change complement"
-            )
+    def _null_fits(self) -> Self:
+        series, change = _DRAWN_BESIDE.get(self.null.kind, (self.series, self.change))
+        if (self.series, self.change) != (series, change):
+            told = f"series {series} {f'with change {change}' if change else 'without change'}"
+            raise ValueError(f"null {self.null.kind} goes with {told}")
+        return self
+
+    @model_validator(mode="after")
+    def _arms_can_be_told_apart(self) -> Self:
+        for task in self.tasks:
+            if len(self.cells_of(task)) > MOST_ARMS:
+                raise ValueError(
+                    f"cells: {len(self.cells_of(task))} of task {task}, at most {MOST_ARMS} can be "
+                    "told apart"
+                )
         return self
 
     @property
@@ -154,7 +172,7 @@ def check(
 
 def _cells_exist(checker: Checker, figure: PaperFigure, node: Node, planned: Planned) -> None:
     ids = {name for cells in planned.values() for name in cells}
-    tasks, agents, plugins = (set(names) for names in zip(*(i.split("--") for i in ids)))
+    tasks, agents, plugins = ({name.split("--")[part] for name in ids} for part in range(3))
     for place, arms in enumerate(figure.cells):
         here = node.at(("cells", place))
         lists = tuple("+".join(names) or "none" for names in arms.plugins)
@@ -222,9 +240,7 @@ def _tasks_can_be_drawn(
             )
 
 
-def _null_can_be_drawn(
-    checker: Checker, figure: PaperFigure, node: Node, planned: Planned
-) -> None:
+def _null_can_be_drawn(checker: Checker, figure: PaperFigure, node: Node, planned: Planned) -> None:
     for cell in _all_cells(figure, planned):
         lacking = _lacking(figure, cell)
         if lacking is not None:
