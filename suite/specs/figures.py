@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from suite.specs.checking import Checker
 from suite.specs.claims import BestOfN, Claim, RatioClaim, SeriesName, ThresholdClaim
@@ -62,13 +62,27 @@ class RandomWalk(Spec):
     kind: Literal["random_walk"]
 
 
+KINDS = ("bound", "chance", "control", "level", "random_play", "random_walk", "selection")
+
+
+def _kind(null: object) -> str | None:
+    """The kind of a null, known or not; None for what has none."""
+    kind = null.get("kind") if isinstance(null, dict) else getattr(null, "kind", None)
+    return kind if isinstance(kind, str) else None
+
+
 FigureNull = Annotated[
-    Control | RandomPlay | Selection | Chance | Level | Bound | RandomWalk,
+    Annotated[Bound, Tag("bound")]
+    | Annotated[Chance, Tag("chance")]
+    | Annotated[Control, Tag("control")]
+    | Annotated[Level, Tag("level")]
+    | Annotated[RandomPlay, Tag("random_play")]
+    | Annotated[RandomWalk, Tag("random_walk")]
+    | Annotated[Selection, Tag("selection")],
     Discriminator(
-        "kind",
+        _kind,
         custom_error_type="unknown_null",
-        custom_error_message="should have one of the kinds control, random_play, selection, "
-        "chance, level, bound, random_walk",
+        custom_error_message=f"should have one of the kinds {', '.join(KINDS)}",
     ),
 ]
 
