@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from parsed_page import Page
 
 from suite.report.judged import Judged
+from suite.report.page import write_report
 from suite.report.redrawing import redraw
 from suite.report.references import walk_energy_lost
 from suite.specs.loading import Project, load_project
@@ -168,6 +170,69 @@ def test_guessing_and_bounds_are_drawn(papers, panels) -> None:  # type: ignore[
     runs = runs_of(papers, arms, "smoke", weight_norm_ratio__actor__hidden1=[1.0, 2.0, 4.0])
     (panel,) = panels("ladder", "ours, to section 4.2", runs)
     assert [(r.kind, r.values[0]) for r in panel.references] == [("bound", 10.0)]
+
+
+PRESETS = """\
+tasks:
+  coins:
+    family: synthetic
+    environment: random_labels
+    arguments: {inputs: 8, dimensions: 4, classes: 2, batch_size: 4, steps_per_task: 10}
+agents:
+  slow: {kind: classifier, settings: &}
+  fast: {kind: classifier, settings: &}
+""".replace(
+    "&",
+    "{batch_size: 4, hidden_layers: 1, hidden_units: 8, learning_rate: 0.003, adam_beta1: 0.9, "
+    "adam_beta2: 0.999, adam_epsilon: 0.00000001}",
+)
+OWN = """\
+study: own
+paper: A Paper of One's Own
+cells:
+  - tasks: [coins]
+    agents: [slow, fast]
+    plugins: [[]]
+    scales: {smoke: {seeds: 3, budget: 1000, evaluate_every: 500, evaluation_episodes: 0}}
+figures:
+  - source: Fig. 7, right
+    shows: errors on <tossed> coins
+    cells: [{tasks: [coins], agents: [fast, slow], plugins: [[]]}]
+    series: online_accuracy
+    quantity: share of errors
+    change: complement
+    null: {kind: level, value: 0.5, label: a coin of one's own}
+  - source: Fig. 8
+    shows: what nobody recorded
+    cells: [{tasks: [coins], agents: [slow, fast], plugins: [[]]}]
+    series: of/nothing
+    quantity: nothing
+    axis: log
+    null: {kind: control}
+not_redrawn: Fig. 9 is a photograph.
+"""
+
+
+def test_a_study_of_ones_own_brings_its_figures(tmp_path: Path) -> None:
+    (tmp_path / "tasks" / "studies").mkdir(parents=True)
+    (tmp_path / "tasks" / "presets.yaml").write_text(PRESETS)
+    (tmp_path / "tasks" / "studies" / "own.yaml").write_text(OWN)
+    project = load_project(tmp_path)
+    cells = ["coins--slow--none", "coins--fast--none"]
+    runs = runs_of(project, cells, "smoke", online_accuracy=[0.5, 0.75, 0.9])
+    write_report(project, runs, [], tmp_path)
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    section = source[source.index('<h3 id="figures-own"') : source.index('<section id="curves"')]
+    page = Page(section)
+    (figure,) = (attributes for tag, attributes in page.elements if tag == "figure")
+    assert figure["aria-label"] == (
+        "share of errors over steps 0 to 1,000. fast, seeds 0, 1, 2: from 0.5 to 0.1; slow, seeds "
+        "0, 1, 2: from 0.5 to 0.1; null, a coin of one's own: 0.5."
+    )
+    assert "Fig. 7, right" in page.text and "errors on <tossed> coins" in page.text
+    assert "Not redrawn yet, because runs are lacking: Fig. 8." in page.text
+    assert "Not redrawn: Fig. 9 is a photograph." in page.text
+    assert "stroke-dasharray: 4.4,3.3" in section
 
 
 @pytest.mark.parametrize(
