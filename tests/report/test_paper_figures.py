@@ -146,6 +146,8 @@ def test_lost_energy_is_drawn_beside_random_walks(papers, panels) -> None:  # ty
     )
     (panel,) = panels("ladder", "section 4.1, the energy in few directions", runs)
     assert panel.logarithmic
+    # Nothing is lost at first, which a logarithmic axis cannot show.
+    assert np.isnan(panel.lines[0].mean[0])
     assert panel.lines[0].mean[1:] == pytest.approx([1e-4, 1e-3])
     zero, grown = panel.references
     assert zero.values[2] == pytest.approx(walk_energy_lost(40, 16, 0.0))
