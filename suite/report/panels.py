@@ -17,6 +17,9 @@ LINES = MOST_ARMS
 WIDE = 1000.0
 """Largest over smallest value from which on a diagnostic has a logarithmic axis."""
 
+POINTS = 80
+"""Most points of a line, about 300 CSS pixels long: more would only make the page larger."""
+
 MAIN_SERIES = {
     "return": "mean evaluation return",
     "online_accuracy": "online accuracy per task",
@@ -214,6 +217,11 @@ def lines_of(
         for i, (cell, runs) in enumerate(cells.items())
         if (line := _line(labels[cell], i % LINES, runs, series, change)) is not None
     ]
+
+
+def drawn_points(steps: np.ndarray) -> np.ndarray:
+    """Indices of at most POINTS evaluations, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, len(steps) - 1, POINTS).round().astype(int))
 
 
 def drawable(values: np.ndarray) -> np.ndarray:

@@ -4,11 +4,13 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
+from scipy.linalg import eigh_tridiagonal
 
 from suite.report.judged import Judged
-from suite.report.panels import Cells, Line, Reference, drawable, level, random_play
+from suite.report.panels import Cells, Line, Reference, drawable, drawn_points, level, random_play
 from suite.specs.claims import RatioClaim, ThresholdClaim
 from suite.specs.figures import (
     Bound,
@@ -20,7 +22,6 @@ from suite.specs.figures import (
     RandomWalk,
     Selection,
 )
-from suite.stats.nulls import walk_path
 from suite.stats.runs import Run
 
 ByClaim = Mapping[str, Judged]
@@ -78,18 +79,19 @@ def _random_walk(line: Line, cells: Cells) -> list[Reference]:
     loses most, and one whose norm grows from the start of the run as the policy's did."""
     runs = [run for found in cells.values() for run in found if run.key in line.keys]
     rank = next(p["settings"]["trim_rank"] for p in runs[0].spec["plugins"] if p["kind"] == "pptb")
-    held = runs[0].series["plugin/pptb/snapshots"].values.astype(int)
+    at = drawn_points(line.steps)
+    held = runs[0].series["plugin/pptb/snapshots"].values[at].astype(int)
     starts = {"random walk from zero": np.zeros(len(held))}
     growth = _squared_norm_growth(runs)
     if growth is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
-            starts["random walk whose norm grows as the policy's"] = 1 / np.sqrt(growth)
+            starts["random walk whose norm grows as the policy's"] = 1 / np.sqrt(growth[at])
     found = []
     for name, start in starts.items():
         lost = [walk_energy_lost(n, rank, s) for n, s in zip(held, start, strict=True)]
         values = drawable(np.array(lost))
         if np.isfinite(values).any():
-            found.append(Reference(name, "null", line.steps, values))
+            found.append(Reference(name, "null", line.steps[at], values))
     return found
 
 
@@ -105,6 +107,7 @@ def _squared_norm_growth(runs: Sequence[Run]) -> np.ndarray | None:
     return np.asarray(squares / squares[0] - 1)
 
 
+@lru_cache(maxsize=4096)
 def walk_energy_lost(snapshots: int, rank: int, start: float) -> float:
     """Share of the newest snapshot's energy outside the `rank` leading directions of a random walk.
 
@@ -113,8 +116,14 @@ def walk_energy_lost(snapshots: int, rank: int, start: float) -> float:
     """
     if not np.isfinite(start):
         return np.nan
-    path = walk_path(snapshots, offset=start)
-    gram = path @ path.T
-    values, vectors = np.linalg.eigh(gram)
-    left_out = slice(0, max(snapshots - rank, 0))
-    return float((vectors[-1, left_out] ** 2 * values[left_out]).sum() / gram[-1, -1])
+    if rank >= snapshots:
+        return 0.0
+    # The inverse of the walk's Gram matrix has three diagonals, as each snapshot depends on the
+    # one before it alone; its smallest eigenvalues belong to the leading directions.
+    squared_start = start**2 * snapshots
+    diagonal = np.ones(snapshots)
+    diagonal[0] = 1 / (1 + squared_start)
+    diagonal[:-1] += 1
+    values, vectors = eigh_tridiagonal(diagonal, np.full(snapshots - 1, -1.0))
+    outside = (vectors[-1, rank:] ** 2 / values[rank:]).sum()
+    return float(outside / (snapshots + squared_start))

@@ -1,5 +1,7 @@
 """Drawings that are kept between reports: never a wrong one, never one too many, the same bytes."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -145,6 +147,16 @@ def test_with_and_without_kept_drawings_the_page_is_the_same(
     assert figures_drawn == 3
     assert write() == cold == (report / "report.html").read_bytes()
     assert len(drawn) == figures_drawn
+
+
+def test_where_all_is_kept_matplotlib_is_not_needed(
+    write: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold = write()
+    monkeypatch.setitem(sys.modules, "suite.report.figures", None)  # an import of it would raise
+    assert write() == cold
+    code = "import sys, suite.report.page; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_another_verdict_draws_nothing_anew(

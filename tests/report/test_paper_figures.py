@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from parsed_page import Page
 
 from suite.report.judged import Judged
@@ -12,7 +14,7 @@ from suite.report.redrawing import redraw
 from suite.report.references import walk_energy_lost
 from suite.specs.loading import Project, load_project
 from suite.specs.models import SCALES
-from suite.stats.nulls import ResolvedNull
+from suite.stats.nulls import ResolvedNull, walk_path
 from suite.stats.runs import Run, Series
 from suite.stats.verdicts import judge
 
@@ -250,6 +252,22 @@ def test_the_walks_lost_energy_is_that_of_simulated_walks(
     kept = np.linalg.svd(path, full_matrices=False)[2][:rank]
     lost = 1 - np.sum((kept @ path[-1]) ** 2) / np.sum(path[-1] ** 2)
     assert walk_energy_lost(snapshots, rank, start) == pytest.approx(lost, rel=0.1)
+
+
+@given(
+    snapshots=st.integers(1, 60),
+    rank=st.integers(1, 60),
+    start=st.one_of(st.just(0.0), st.floats(1e-3, 20.0)),
+)
+def test_the_walks_lost_energy_is_that_of_its_gram_matrix(
+    snapshots: int, rank: int, start: float
+) -> None:
+    path = walk_path(snapshots, offset=start)
+    gram = path @ path.T
+    values, vectors = np.linalg.eigh(gram)
+    outside = slice(0, max(snapshots - rank, 0))
+    lost = (vectors[-1, outside] ** 2 * values[outside]).sum() / gram[-1, -1]
+    assert walk_energy_lost(snapshots, rank, start) == pytest.approx(lost, rel=1e-6, abs=1e-12)
 
 
 def test_a_walk_farther_from_zero_loses_less() -> None:
