@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from suite.report.panels import LINES, Panel, Reference, short_number
+from suite.report.panels import LINES, Panel, Reference, drawn_points, short_number
 
 WIDTH, HEIGHT = 4.4, 2.7  # inches: about 420 CSS pixels wide, so that text stays readable
 
-POINTS = 80  # of a line, which is about 300 CSS pixels long: more would only make the page larger
 SEEDS = 10  # most seeds drawn one by one: more cannot be told apart
 
 # Stand-ins that are replaced by the page's own colours, light or dark.
@@ -47,14 +46,16 @@ def draw(panel: Panel) -> str:
 
     Nulls are dashed, bounds dotted, in the colour of the text.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # not the settings of whoever calls
+        mpl.rcParams.update(STYLE)
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.add_subplot()
         for reference in panel.references:
             _draw_reference(axes, reference)
         for line in panel.lines:
             colour = COLOURS[line.colour]
-            at = _drawn_points(line.steps)
+            at = drawn_points(line.steps)
             band = line.interval()
             if band is not None:
                 low, high = band
@@ -75,17 +76,12 @@ def draw(panel: Panel) -> str:
     return _inline(buffer.getvalue(), panel)
 
 
-def _drawn_points(steps: np.ndarray) -> np.ndarray:
-    """Indices of at most POINTS evaluations, evenly spread, the first and the last among them."""
-    return np.unique(np.linspace(0, len(steps) - 1, POINTS).round().astype(int))
-
-
 def _draw_reference(axes: Axes, reference: Reference) -> None:
     if reference.low is not None and reference.high is not None:
         axes.fill_between(
             reference.steps, reference.low, reference.high, color=INK, alpha=0.08, linewidth=0
         )
-    at = _drawn_points(reference.steps)
+    at = drawn_points(reference.steps)
     dashes = (4, 3) if reference.kind == "null" else (1, 2)
     axes.plot(reference.steps[at], reference.values[at], color=INK, linewidth=1.1, dashes=dashes)
 

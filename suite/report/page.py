@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from suite.report import coverage
-from suite.report.figures import draw
+from suite.report.drawings import Drawings
 from suite.report.judged import WHOSE, Counts, Judged, Strip, counts, judged_by_study
 from suite.report.numbers import confidence, duration, interval, number, percent, seen
 from suite.report.panels import (
@@ -24,11 +24,11 @@ from suite.report.panels import (
     learning_panels,
     short_number,
 )
-from suite.report.paper_figures import LEFT_OUT, PaperFigure
 from suite.report.redrawing import redraw
 from suite.report.settling import Settling, settling
 from suite.report.side_by_side import SideBySide, load_side_by_side
 from suite.report.summary import SYMBOLS, summary
+from suite.specs.figures import PaperFigure
 from suite.specs.loading import Project, Study
 from suite.specs.models import SCALES, TaskSpec
 from suite.stats import sequential
@@ -59,6 +59,10 @@ class Drawn:
 
     panel: Panel
     svg: str
+
+    @classmethod
+    def of(cls, panel: Panel, drawings: Drawings) -> "Drawn":
+        return cls(panel, drawings.svg(panel))
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ def write_report(
 
     `runs`: all runs in any state, as `collect_runs` gives them. A claim without a verdict is an
     error (KeyError). Raises SideBySideError for a file in `folder/side_by_side/` that is no
-    comparison.
+    comparison. SVGs are kept in `folder/drawings/` (`suite.report.drawings`), which changes nothing
+    but the time that the next report takes.
     """
     environment = Environment(
         loader=PackageLoader("suite.report", "templates"),
@@ -130,14 +135,17 @@ def write_report(
         zip=zip,
     )
     runs = sorted(runs, key=lambda run: (run.cell, run.scale, run.seed, run.key))
-    papers = _papers(project, runs, verdicts)
-    page = environment.get_template("page.html.j2").render(_context(project, runs, papers, folder))
+    drawings = Drawings(folder / "drawings")
+    papers = _papers(project, runs, verdicts, drawings)
+    context = _context(project, runs, papers, folder, drawings)
+    page = environment.get_template("page.html.j2").render(context)
     (folder / "report.html").write_text(page, encoding="utf-8")
     text = summary(
         coverage.ran(_done(runs)),
         [(p.study, p.judged, {j.claim.id: s for j, s in p.open}) for p in papers],
     )
     (folder / "summary.md").write_text(text, encoding="utf-8")
+    drawings.remove_unused()
 
 
 def _done(runs: Sequence[Run]) -> list[Run]:
@@ -145,7 +153,11 @@ def _done(runs: Sequence[Run]) -> list[Run]:
 
 
 def _context(
-    project: Project, runs: Sequence[Run], papers: Sequence[Paper], folder: Path
+    project: Project,
+    runs: Sequence[Run],
+    papers: Sequence[Paper],
+    folder: Path,
+    drawings: Drawings,
 ) -> dict[str, Any]:
     done = _done(runs)
     machines = coverage.machines(done)
@@ -160,7 +172,7 @@ def _context(
         "methods": METHODS,
         "at_looks": [confidence(sequential.confidence(look)) for look in range(3)],
         "ran": coverage.ran(done),
-        "tasks": _task_pages(project, done),
+        "tasks": _task_pages(project, done, drawings),
         "costs": coverage.costs(done),
         "unfinished": coverage.unfinished(project, runs),
         "untouched": coverage.untouched(project, runs),
@@ -173,16 +185,17 @@ def _context(
         "runs": done,
         "settings": coverage.settings(done),
         "strip": Strip.of,
-        "side_by_side": _side_by_side(folder / "side_by_side"),
-        "left_out": LEFT_OUT,
+        "side_by_side": _side_by_side(folder / "side_by_side", drawings),
         "pictures": _pictures(folder / "pictures"),
     }
 
 
-def _papers(project: Project, runs: Sequence[Run], verdicts: Sequence[Verdict]) -> list[Paper]:
+def _papers(
+    project: Project, runs: Sequence[Run], verdicts: Sequence[Verdict], drawings: Drawings
+) -> list[Paper]:
     studies = judged_by_study(project, verdicts)
     by_claim = {one.claim.id: one for _, judged in studies for one in judged}
-    done = _done(runs)
+    redrawn = redraw(project.studies.values(), _done(runs), by_claim)
     return [
         Paper(
             study=study,
@@ -193,15 +206,17 @@ def _papers(project: Project, runs: Sequence[Run], verdicts: Sequence[Verdict]) 
                 if (found := settling(one, project, runs)) is not None
             ),
             figures=tuple(
-                DrawnFigure(again.figure, tuple(Drawn(p, draw(p)) for p in again.panels))
-                for again in redraw(study.name, done, by_claim)
+                DrawnFigure(
+                    again.figure, tuple(Drawn.of(panel, drawings) for panel in again.panels)
+                )
+                for again in redrawn[study.name]
             ),
         )
         for study, judged in studies
     ]
 
 
-def _task_pages(project: Project, done: Sequence[Run]) -> list[TaskPage]:
+def _task_pages(project: Project, done: Sequence[Run], drawings: Drawings) -> list[TaskPage]:
     """Real tasks first, then synthetic ones, in the order of the specs."""
     groups = grouped(done)
     order = {task: i for i, task in enumerate(project.tasks)}
@@ -216,7 +231,7 @@ def _task_pages(project: Project, done: Sequence[Run]) -> list[TaskPage]:
             (group for group in groups if group[0] == task),
             key=lambda group: (-SCALES.index(group[1]), -group[2]),
         )
-        drawn = [_task_group(group, groups[group]) for group in here]
+        drawn = [_task_group(group, groups[group], drawings) for group in here]
         spec = next(iter(groups[here[0]].values()))[0].spec["task"]
         pages.append(TaskPage(task, _environment(TaskSpec.model_validate(spec)), tuple(drawn)))
     return pages
@@ -229,18 +244,18 @@ def _environment(task: TaskSpec) -> str:
     return f"{told}. {task.note[0].upper()}{task.note[1:]}" if task.note else told
 
 
-def _task_group(group: Group, cells: Mapping[str, Sequence[Run]]) -> TaskGroup:
+def _task_group(group: Group, cells: Mapping[str, Sequence[Run]], drawings: Drawings) -> TaskGroup:
     seen = diagnostic_panels(cells, group)
     return TaskGroup(
         group=group,
-        learning=tuple(Drawn(panel, draw(panel)) for panel in learning_panels(cells, group)),
-        diagnostics=tuple(Drawn(panel, draw(panel)) for panel in seen if not panel.constant),
+        learning=tuple(Drawn.of(panel, drawings) for panel in learning_panels(cells, group)),
+        diagnostics=tuple(Drawn.of(panel, drawings) for panel in seen if not panel.constant),
         constants=tuple(panel for panel in seen if panel.constant),
     )
 
 
-def _side_by_side(folder: Path) -> list[tuple[SideBySide, Drawn]]:
-    return [(one, Drawn(one.panel(), draw(one.panel()))) for one in load_side_by_side(folder)]
+def _side_by_side(folder: Path, drawings: Drawings) -> list[tuple[SideBySide, Drawn]]:
+    return [(one, Drawn.of(one.panel(), drawings)) for one in load_side_by_side(folder)]
 
 
 def _pictures(folder: Path) -> list[tuple[str, str]]:

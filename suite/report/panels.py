@@ -7,14 +7,18 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from suite.specs.figures import MOST_ARMS
 from suite.stats.intervals import CONFIDENCE
 from suite.stats.runs import Run
 
-LINES = 8
+LINES = MOST_ARMS
 """Most lines of a panel: more cannot be told apart."""
 
 WIDE = 1000.0
 """Largest over smallest value from which on a diagnostic has a logarithmic axis."""
+
+POINTS = 80
+"""Most points of a line, about 300 CSS pixels long: more would only make the page larger."""
 
 MAIN_SERIES = {
     "return": "mean evaluation return",
@@ -219,6 +223,16 @@ def lines_of(
     ]
 
 
+def drawn_points(steps: np.ndarray) -> np.ndarray:
+    """Indices of at most POINTS evaluations, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, len(steps) - 1, POINTS).round().astype(int))
+
+
+def drawable(values: np.ndarray) -> np.ndarray:
+    """NaN where a logarithmic axis can show nothing: what is not positive, or is rounding."""
+    return np.where(values > 1e-12, values, np.nan)
+
+
 def _family(series: str, analyses: Collection[str]) -> str | None:
     """The diagnostic that a series belongs to: its name less group and layer."""
     parts = series.split("/")
@@ -245,7 +259,7 @@ def _panels(
     series: Collection[str],
 ) -> list[Panel]:
     in_order = dict(sorted(cells.items(), key=_plain_first))
-    lines = lines_of(in_order, _labels(cells), series)
+    lines = lines_of(in_order, labels_of(cells), series)
     task, scale, budget = group
     panels = []
     for part, start in enumerate(range(0, len(lines), LINES)):
@@ -302,7 +316,7 @@ def _plain_first(item: tuple[str, Sequence[Run]]) -> tuple[bool, str]:
     return not item[0].endswith("--none"), item[0]
 
 
-def _labels(cells: Iterable[str]) -> dict[str, str]:
+def labels_of(cells: Iterable[str]) -> dict[str, str]:
     """What tells cells of one task apart: plug-ins, and the agent when there are several."""
     parts = {cell: cell.split("--")[1:] for cell in cells}
     several = len({agent for agent, _ in parts.values()}) > 1

@@ -1,25 +1,30 @@
 """From a figure of a paper and our runs to panels.
 
-A figure is drawn for each task that has runs of enough of its arms, at the largest scale that has
-them.
+A figure is drawn for each task that has runs of two of its arms (or of its only one), at the
+largest scale that has them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
 from suite.report.panels import (
     Cells,
+    Group,
     Line,
     Panel,
+    drawable,
     group_title,
     grouped,
+    labels_of,
     lines_of,
     panel_id,
 )
-from suite.report.paper_figures import FIGURES, PaperFigure
-from suite.report.references import ByClaim
+from suite.report.references import ByClaim, references
+from suite.specs.figures import PaperFigure
+from suite.specs.loading import Study
 from suite.specs.models import SCALES
 from suite.stats.runs import Run, is_named
 
@@ -32,26 +37,34 @@ class Redrawn:
     panels: tuple[Panel, ...]
 
 
-def redraw(study: str, runs: Sequence[Run], judged: ByClaim) -> list[Redrawn]:
-    """All figures of a study."""
-    return [
-        Redrawn(figure, tuple(_panels(place, figure, runs, judged)))
-        for place, figure in enumerate(FIGURES)
-        if figure.study == study
-    ]
-
-
-def _panels(place: int, figure: PaperFigure, runs: Sequence[Run], judged: ByClaim) -> list[Panel]:
+def redraw(
+    studies: Iterable[Study], runs: Sequence[Run], judged: ByClaim
+) -> dict[str, list[Redrawn]]:
+    """The figures of studies by the study's name."""
     groups = grouped(runs)
+    places = count()
+    return {
+        study.name: [
+            Redrawn(figure, tuple(_panels(next(places), figure, groups, judged)))
+            for figure in study.figures
+        ]
+        for study in studies
+    }
+
+
+def _panels(
+    place: int, figure: PaperFigure, groups: Mapping[Group, Cells], judged: ByClaim
+) -> list[Panel]:
     panels = []
     for task in figure.tasks:
         wanted = figure.cells_of(task)
+        labels = labels_of(wanted)
         here = [group for group in groups if group[0] == task]
         for group in sorted(here, key=lambda g: (-SCALES.index(g[1]), -g[2])):
             cells = {cell: groups[group][cell] for cell in wanted if cell in groups[group]}
             names = _series(cells, figure.series)
-            lines = lines_of(cells, {c: figure.label(c) for c in cells}, names, figure.change)
-            if len(lines) < figure.arms or not any(_is_drawn(line) for line in lines):
+            lines = lines_of(cells, labels, names, lambda curves: _changed(figure, curves))
+            if len(lines) < figure.least_arms(task) or not any(map(_is_drawn, lines)):
                 continue
             panels.append(
                 Panel(
@@ -60,12 +73,18 @@ def _panels(place: int, figure: PaperFigure, runs: Sequence[Run], judged: ByClai
                     quantity=figure.quantity,
                     note="mean over layers" if len(names) > 1 else "",
                     lines=tuple(lines),
-                    references=tuple(figure.references(lines, cells, judged)),
-                    logarithmic=figure.logarithmic,
+                    references=tuple(references(figure.null, lines, cells, judged)),
+                    logarithmic=figure.axis == "log",
                 )
             )
             break
     return panels
+
+
+def _changed(figure: PaperFigure, curves: np.ndarray) -> np.ndarray:
+    """Curves [S, E] as the figure shows them."""
+    shown = 1.0 - curves if figure.change == "complement" else curves
+    return drawable(shown) if figure.axis == "log" else shown
 
 
 def _series(cells: Cells, series: str) -> set[str]:

@@ -4,7 +4,7 @@ All that can be known to be wrong before training is found here and raised toget
 `SpecError`, with file and line.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +12,8 @@ from typing import Any, get_args
 from suite.specs.cells import Cells
 from suite.specs.checking import Checker
 from suite.specs.claims import ClaimSpec
+from suite.specs.figures import PaperFigure
+from suite.specs.figures import check as check_figure
 from suite.specs.models import SCALES, AgentSpec, Cell, PluginSpec, Scale, StudySpec, TaskSpec
 from suite.specs.presets import Presets
 from suite.specs.source import Node, Problem, SpecError, find, known, read_yaml
@@ -24,11 +26,13 @@ _CLAIM_KINDS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Study:
-    """One paper and its claims."""
+    """One paper, its claims, and its figures; `not_redrawn` says which are left out and why."""
 
     name: str
     paper: str
     claims: tuple[ClaimSpec, ...]
+    figures: tuple[PaperFigure, ...] = ()
+    not_redrawn: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,9 @@ def load_project(root: Path) -> Project:
     for node in study_nodes:
         if node is not None:
             _add_study(checker, cells, studies, node)
-    claims = _claims(checker, cells, {name: node for name, (_, node) in studies.items()})
+    nodes = {name: node for name, (_, node) in studies.items()}
+    claims = _claims(checker, cells, nodes)
+    figures = _figures(checker, cells, nodes, claims)
     checker.stop_if_wrong()
     return Project(
         root=root,
@@ -72,7 +78,9 @@ def load_project(root: Path) -> Project:
         agents=presets.agents,
         plugins=presets.plugins,
         studies={
-            name: Study(name, study.paper, tuple(claims[name]))
+            name: Study(
+                name, study.paper, tuple(claims[name]), tuple(figures[name]), study.not_redrawn
+            )
             for name, (study, _) in studies.items()
         },
         cells={scale: tuple(cells.cells[scale].values()) for scale in SCALES},
@@ -90,7 +98,7 @@ def _read(checker: Checker, root: Path, file: Path) -> Node | None:
 def _add_study(
     checker: Checker, cells: Cells, studies: dict[str, tuple[StudySpec, Node]], node: Node
 ) -> None:
-    """A study file with the cells of all its scales; its claims come later."""
+    """A study file with the cells of all its scales; its claims and figures come later."""
     study = checker.model(StudySpec, node, "the study")
     if study is None:
         return
@@ -144,3 +152,26 @@ def _claims(
                         *known(ids, cell),
                     )
     return claims
+
+
+def _figures(
+    checker: Checker,
+    cells: Cells,
+    studies: Mapping[str, Node],
+    claims: Mapping[str, Sequence[ClaimSpec]],
+) -> dict[str, list[PaperFigure]]:
+    """The figures of each study, checked against the cells and claims of all studies."""
+    stated = {claim.id: claim for found in claims.values() for claim in found}
+    # Cells and claims that were refused would show up as unknown.
+    complete = not checker.problems
+    figures: dict[str, list[PaperFigure]] = {}
+    for study, root in studies.items():
+        figures[study] = []
+        for node in root.value["figures"].value if "figures" in root.value else []:
+            figure = checker.model(PaperFigure, node, "the figure")
+            if figure is None:
+                continue
+            figures[study].append(figure)
+            if complete:
+                check_figure(checker, figure, node, cells.cells, stated)
+    return figures

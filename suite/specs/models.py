@@ -145,12 +145,14 @@ class GroupSpec(Spec):
 
 
 class StudySpec(Spec):
-    """One paper: its groups of cells and its claims, as the file has them."""
+    """One paper: its groups of cells, its claims and its figures, as the file has them."""
 
     study: Name
     paper: str = Field(min_length=1)
     cells: tuple[dict[str, Any], ...] = Field(min_length=1)
     claims: tuple[dict[str, Any], ...] = ()
+    figures: tuple[dict[str, Any], ...] = ()
+    not_redrawn: str = Field(default="", description="which figures are not redrawn, and why")
 
 
 class Cell(Spec):

@@ -19,6 +19,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -260,6 +261,13 @@ def _as_sure_as_seeds_allow(
     return seen.no_surer_than(least, -math.inf, math.inf).with_confidence(precision.confidence)
 
 
+@lru_cache(maxsize=4096)
+def _order(count: int, error: float) -> int:
+    """The largest k such that, with a probability below `error`, fewer than k of `count` values lie
+    below the median."""
+    return int(stats.binom.ppf(error, count, 0.5))
+
+
 def typical(sample: Sample, *, precision: Precision = USUAL) -> Interval:
     """The median of a sample, from one of its values in order to another (sign test).
 
@@ -272,8 +280,7 @@ def typical(sample: Sample, *, precision: Precision = USUAL) -> Interval:
         raise NoIntervalError("no seed has the figure")
 
     def at(confidence: float) -> tuple[float, float]:
-        # The median lies below the k-th value only if fewer than k values lie below the median.
-        k = int(stats.binom.ppf((1 - confidence) / 2, count, 0.5))
+        k = _order(count, (1 - confidence) / 2)
         return (-math.inf, math.inf) if k < 1 else (float(ordered[k - 1]), float(ordered[-k]))
 
     with np.errstate(invalid="ignore"):

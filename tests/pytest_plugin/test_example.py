@@ -56,7 +56,10 @@ def test_it_is_collected_trained_judged_and_reported(package: Path) -> None:
         assert f"tasks/studies/shrink.yaml::{item} PASSED" in done.stdout
     verdicts = json.loads((package / "reports" / "verdicts.json").read_text())
     assert verdicts["claims"]["shrink"]["shrink-C1"]["state"] == "supported"
-    assert "shrink-C1" in (package / "reports" / "report.html").read_text()
+    report = (package / "reports" / "report.html").read_text()
+    assert "shrink-C1" in report
+    figure = report[report.index('<h3 id="figures-shrink"') : report.index('<section id="curves"')]
+    assert "<svg" in figure and "null, guessing: 0.1." in figure
     records = [json.loads(path.read_text()) for path in package.glob("runs/*/record.json")]
     versions = [record["spec"]["versions"] for record in records]
     assert {"agent/classifier": 1, "env/synthetic": 1, "plugin/shrink": 1} in versions

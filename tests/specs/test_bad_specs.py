@@ -142,6 +142,41 @@ claims:
     direction: above
     bound: 1.0
 """
+FIGURES = """\
+  - kind: ratio
+    id: pptb-C10
+    source: section 5.1
+    says: PPTB works
+    reported: gains
+    kind_of_claim: paper
+    settled_because: it shows within minutes
+    settled_at: smoke
+    figure: auc
+    baseline: random
+    treatment: [hopper--td3--pptb]
+    control: [hopper--td3--none]
+    paired: true
+    direction: greater
+    null: {name: best_of_n, n: 12}
+figures:
+  - source: Fig. 10
+    shows: returns
+    cells:
+      - tasks: [hopper]
+        agents: [td3]
+        plugins: [[], [pptb]]
+    series: return
+    quantity: mean return
+    null: {kind: selection, claim: pptb-C10}
+  - source: Fig. 11
+    shows: accuracy
+    cells: [{tasks: [random_labels], agents: [mlp], plugins: [[]]}]
+    series: online_accuracy
+    quantity: accuracy
+    null: {kind: chance}
+not_redrawn: the rest
+"""
+PLAYED = PRESETS.replace("    episode_limit", "    random_return: 16.7\n    episode_limit", 1)
 FILES = {"tasks/presets.yaml": PRESETS, "tasks/studies/ladder.yaml": STUDY}
 
 
@@ -662,7 +697,8 @@ BAD = [
         S,
         "study: ladder\n",
         "",
-        "{S}:1: missing key 'study' in the study; keys: study, paper, cells, claims; add it",
+        "{S}:1: missing key 'study' in the study; keys: study, paper, cells, claims, figures, "
+        "not_redrawn; add it",
     ),
     (
         S,
@@ -996,6 +1032,185 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+# what to replace in FIGURES, by what, and the whole error
+BAD_FIGURES = [
+    (
+        "series: return",
+        "series: ''",
+        "{S}:63: series of the figure is ''; String should have at least 1 character; correct it",
+    ),
+    (
+        "source: Fig. 10",
+        "place: Fig. 10",
+        "{S}:57: missing key 'source' in the figure; keys: source, shows, cells, series, quantity, "
+        "axis, change, null; add it\n{S}:57: unknown key 'place' in the figure; known: axis, "
+        "cells, change, null, quantity, series, shows, source; correct the name",
+    ),
+    (
+        "tasks: [hopper]",
+        "tasks: [hoper]",
+        "{S}:60: figure 'Fig. 10' names 'hoper' of which no scale has a cell; known: hopper, "
+        "random_labels, walk; did you mean 'hopper'?",
+    ),
+    (
+        "[[], [pptb]]",
+        "[[], [pptb, pptb]]",
+        "{S}:62: figure 'Fig. 10' names 'pptb+pptb' of which no scale has a cell; known: none, "
+        "pptb; did you mean 'pptb'?",
+    ),
+    (
+        "agents: [mlp]",
+        "agents: [td3]",
+        "{S}:68: figure 'Fig. 11' names a cell that no scale has: 'random_labels--td3--none'; "
+        "known: hopper--td3--none, hopper--td3--pptb, random_labels--mlp--none, "
+        "walk--walk-sign--none; did you mean 'random_labels--mlp--none'?",
+    ),
+    (
+        "plugins: [[], [pptb]]",
+        "plugins: []",
+        "{S}:62: cells.0.plugins of the figure is []; Tuple should have at least 1 item after "
+        "validation, not 0; correct it",
+    ),
+    (
+        "claim: pptb-C10}",
+        "claim: pptb-C11}",
+        "{S}:65: figure 'Fig. 10' names a claim that does not exist: 'pptb-C11'; known: pptb-C10; "
+        "did you mean 'pptb-C10'?",
+    ),
+    (
+        "claim: pptb-C10}",
+        "claim: pptb-C15}",
+        "{S}:65: claim 'pptb-C15' is not a ratio with baseline random and null best_of_n, as null "
+        "'selection' needs; known: pptb-C10; did you mean 'pptb-C10'?",
+    ),
+    (
+        "{kind: selection, claim: pptb-C10}",
+        "{kind: bound, claim: pptb-C10}",
+        "{S}:65: claim 'pptb-C10' is not a threshold, as null 'bound' needs; known: pptb-C15; did "
+        "you mean 'pptb-C15'?",
+    ),
+    (
+        "{kind: selection, claim: pptb-C10}",
+        "{kind: selection}",
+        "{S}:65: missing key 'claim' in the figure; all keys without default; add it",
+    ),
+    (
+        "kind: chance",
+        "kind: luck",
+        "{S}:71: null of the figure is {'kind': 'luck'}; should have one of the kinds bound, "
+        "chance, control, level, random_play, random_walk, selection; correct it",
+    ),
+    (
+        "null: {kind: chance}",
+        "null: {kind: chance, classes: 10}",
+        "{S}:71: unknown key 'classes' in the figure; the keys of its kind; correct or remove it",
+    ),
+    (
+        "null: {kind: chance}",
+        "null: {kind: level, value: half, label: half}",
+        "{S}:71: null.level.value of the figure is 'half'; should be a valid number; correct it",
+    ),
+    (
+        "null: {kind: chance}",
+        "null: {kind: random_play}",
+        "{S}:71: the figure: null random_play goes with series return without change; values that "
+        "agree; change one of them",
+    ),
+    (
+        "null: {kind: selection, claim: pptb-C10}",
+        "null: {kind: chance}",
+        "{S}:65: figure 'Fig. 10': null 'chance' does not fit 'hopper--td3--none', which has no "
+        "argument classes; a null that fits every cell; choose another null, or give argument "
+        "classes",
+    ),
+    (
+        "series: return\n    quantity: mean return\n    null: {kind: selection, claim: pptb-C10}",
+        "series: plugin/pptb/kept_energy\n    quantity: energy\n    change: complement\n"
+        "    null: {kind: random_walk}",
+        "{S}:66: figure 'Fig. 10': null 'random_walk' does not fit 'hopper--td3--none', which has "
+        "no plug-in pptb; a null that fits every cell; choose another null, or give plug-in pptb",
+    ),
+    (
+        "quantity: accuracy",
+        "quantity: accuracy\n    change: squared",
+        "{S}:71: change of the figure is 'squared'; should be 'complement'; correct it",
+    ),
+    (
+        "quantity: accuracy",
+        "quantity: accuracy\n    axis: logarithmic",
+        "{S}:71: axis of the figure is 'logarithmic'; should be 'linear' or 'log'; correct it",
+    ),
+    (
+        "figures:\n",
+        "figures:\n  - 5\n",
+        "{S}:57: figures.0 of the study is 5; should be a mapping; correct it",
+    ),
+    (
+        "not_redrawn: the rest",
+        "not_redrawn: 5",
+        "{S}:72: not_redrawn of the study is 5; should be a valid string; correct it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "replacement", "error"), BAD_FIGURES)
+def test_a_bad_figure_is_refused(tmp_path: Path, text: str, replacement: str, error: str) -> None:
+    assert text in FIGURES
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {P: PLAYED, S: STUDY + FIGURES.replace(text, replacement, 1)})
+    assert str(refused.value) == error.replace("{S}", S)
+
+
+def test_the_figures_that_the_bad_ones_start_from_are_good(tmp_path: Path) -> None:
+    study = load(tmp_path, {P: PLAYED, S: STUDY + FIGURES}).studies["ladder"]
+    assert [figure.source for figure in study.figures] == ["Fig. 10", "Fig. 11"]
+    assert study.figures[0].cells_of("hopper") == ["hopper--td3--none", "hopper--td3--pptb"]
+    assert study.not_redrawn == "the rest"
+
+
+def test_a_null_of_random_play_needs_its_return(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {P: PRESETS, S: STUDY + FIGURES})
+    assert str(refused.value) == (
+        f"{S}:65: figure 'Fig. 10': null 'selection' does not fit 'hopper--td3--none', which has "
+        "no random_return; a null that fits every cell; choose another null, or give random_return"
+    )
+
+
+def test_arms_that_no_scale_has_together_are_refused(tmp_path: Path) -> None:
+    apart = STUDY.replace("plugins: [[], [pptb]]", "plugins: [[]]", 1).replace(
+        "        plugins: {pptb: {interval: 500}}\n", ""
+    )
+    other = """\
+study: other
+paper: Another
+cells:
+  - tasks: [hopper]
+    agents: [td3]
+    plugins: [[pptb]]
+    scales:
+      short: {seeds: 3, budget: 5000, evaluate_every: 1000, evaluation_episodes: 3}
+"""
+    files = {P: PLAYED, S: apart + FIGURES, "tasks/studies/other.yaml": other}
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, files)
+    assert str(refused.value) == (
+        f"{S}:58: figure 'Fig. 10': no scale has two of the cells ['hopper--td3--none', "
+        "'hopper--td3--pptb']; cells that one scale has together; plan them at one scale, or "
+        "leave the task out"
+    )
+
+
+def test_more_arms_than_there_are_colours_are_refused(tmp_path: Path) -> None:
+    many = f"plugins: [{', '.join(f'[p{i}]' for i in range(9))}]"
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {P: PLAYED, S: STUDY + FIGURES.replace("plugins: [[], [pptb]]", many)})
+    assert str(refused.value) == (
+        f"{S}:59: the figure: cells: 9 of task hopper, at most 8 can be told apart; values that "
+        "agree; change one of them"
+    )
+
+
 SCRAPS = st.sampled_from(
     [":", "-", "[", "]", "{", "}", "\n", "  ", "'", '"', "&a ", "*a", "!!int ", "#", "<<: ", "~",
      "0", "-1", "1e6", "1.5", "99999999999999999999", "true", "null", "pptb", "hopper", "seeds",
@@ -1015,11 +1230,12 @@ SCRAPS = st.sampled_from(
 def test_a_mutilated_spec_loads_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, file: str, edits: list[tuple[float, int, str]]
 ) -> None:
-    text = FILES[file]
+    files = {P: PLAYED, S: STUDY + FIGURES}
+    text = files[file]
     for place, length, scrap in edits:
         at = int(place * len(text))
         text = text[:at] + scrap + text[at + length :]
-    encoded = {**FILES, file: text.encode("utf-8", "replace").decode()}
+    encoded = {**files, file: text.encode("utf-8", "replace").decode()}
     try:
         load(tmp_path_factory.mktemp("specs"), encoded)
     except SpecError as error:
@@ -1032,8 +1248,8 @@ def _lines(draw_from: str) -> st.SearchStrategy[int]:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    first=_lines(PRESETS + STUDY),
-    second=_lines(PRESETS + STUDY),
+    first=_lines(PLAYED + STUDY + FIGURES),
+    second=_lines(PLAYED + STUDY + FIGURES),
     action=st.sampled_from(["swap", "drop", "double", "value"]),
     value=st.sampled_from(
         ["", "-1", "0", "[]", "{}", "null", "x", "[[]]", "0.5", "true", "[1, x]"]
@@ -1042,7 +1258,7 @@ def _lines(draw_from: str) -> st.SearchStrategy[int]:
 def test_a_spec_with_wrong_lines_loads_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, first: int, second: int, action: str, value: str
 ) -> None:
-    lines = (PRESETS + STUDY).splitlines(keepends=True)
+    lines = (PLAYED + STUDY + FIGURES).splitlines(keepends=True)
     if action == "swap":
         lines[first], lines[second] = lines[second], lines[first]
     elif action == "drop":
@@ -1051,7 +1267,7 @@ def test_a_spec_with_wrong_lines_loads_or_is_refused(
         lines[first] *= 2
     else:
         lines[first] = lines[first].split(":")[0] + f": {value}\n"
-    end = PRESETS.count("\n")
+    end = PLAYED.count("\n")
     files = {P: "".join(lines[:end]), S: "".join(lines[end:])}
     try:
         load(tmp_path_factory.mktemp("specs"), files)
