@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from baselines.networks import minatar_network, mlp
+from baselines.networks import minatar_network, mlp, too_small
 from suite.stacked.layers import LearnedConstant, Network
 from suite.stacked.normaliser import Normaliser
 from suite.stacked.optimisers import Adam
@@ -80,6 +80,15 @@ class PPO:
     actions = ("continuous", "discrete")
     observations = ("vector", "grid")
 
+    @classmethod
+    def refuses(
+        cls, settings: PPOSettings, observation_shape: tuple[int, ...], action_spec: ActionSpec
+    ) -> str | None:
+        """Why it can't act on such observations and actions; None if it can."""
+        if action_spec.kind not in cls.actions:
+            return f"PPO needs continuous or discrete actions, got {action_spec}"
+        return too_small(observation_shape)
+
     def __init__(
         self,
         settings: PPOSettings,
@@ -89,8 +98,9 @@ class PPO:
         change_network: Callable[[Network], Network],
         device: str = "cpu",
     ) -> None:
-        if action_spec.kind not in self.actions:
-            raise ValueError(f"PPO needs continuous or discrete actions, got {action_spec}")
+        reason = self.refuses(settings, observation_shape, action_spec)
+        if reason is not None:
+            raise ValueError(reason)
         s = self.settings = settings
         self.action = action_spec
         self.continuous = action_spec.kind == "continuous"

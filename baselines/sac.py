@@ -60,6 +60,18 @@ class SAC:
     actions = ("continuous",)
     observations = ("vector",)
 
+    @staticmethod
+    def refuses(
+        settings: SACSettings, observation_shape: tuple[int, ...], action_spec: ActionSpec
+    ) -> str | None:
+        """Why it can't act on such observations and actions; None if it can."""
+        if action_spec.kind == "continuous" and action_spec.low == -action_spec.high:
+            return None
+        return (
+            f"SAC needs continuous actions between -high and high, got {action_spec}: "
+            "rescale the actions of the environment"
+        )
+
     def __init__(
         self,
         settings: SACSettings,
@@ -69,11 +81,9 @@ class SAC:
         change_network: Callable[[Network], Network],
         device: str = "cpu",
     ) -> None:
-        if action_spec.kind != "continuous" or action_spec.low != -action_spec.high:
-            raise ValueError(
-                f"SAC needs continuous actions between -high and high, got {action_spec}: "
-                "rescale the actions of the environment"
-            )
+        reason = self.refuses(settings, observation_shape, action_spec)
+        if reason is not None:
+            raise ValueError(reason)
         (observations,) = observation_shape
         size = action_spec.size
         s = self.settings = settings

@@ -1,4 +1,4 @@
-"""Agents and plug-ins of other packages, found by entry point."""
+"""Agents, plug-ins and environments of other packages, found by entry point."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 AGENTS_GROUP = "rl_claims.agents"
+ENVIRONMENTS_GROUP = "rl_claims.environments"
 PLUGINS_GROUP = "rl_claims.plugins"
-GROUPS = (AGENTS_GROUP, PLUGINS_GROUP)
+GROUPS = (AGENTS_GROUP, ENVIRONMENTS_GROUP, PLUGINS_GROUP)
 
 
 class ExtensionError(Exception):
@@ -15,7 +16,7 @@ class ExtensionError(Exception):
 
 
 def versions() -> dict[str, str]:
-    """Versions of the installed packages that register agents or plug-ins, by name."""
+    """Versions of the installed packages that register something, by name."""
     points = [point for group in GROUPS for point in entry_points(group=group)]
     return {point.dist.name: point.dist.version for point in points if point.dist}
 

@@ -5,7 +5,7 @@ from safetensors.numpy import load_file
 
 from suite.plugins.registry import build_plugins
 from suite.specs.models import RunSpec
-from suite.specs.registry import ENVIRONMENTS
+from suite.specs.registry import environment
 from suite.stacked.layers import Network
 from suite.stacked.spaces import ActionSpec
 from suite.stacked.streams import State, take_prefix
@@ -35,9 +35,7 @@ def agent_from_checkpoint(store: Store, key: str, device: str = "cpu") -> Learni
             network = plugin.change_network(network)
         return network
 
-    environment = ENVIRONMENTS[run.task.family][run.task.environment]
-    assert environment.actions != "none"
-    action = ActionSpec(environment.actions, int(size), low, high)
+    action = ActionSpec(environment(run.task).action.kind, int(size), low, high)
     agent = build_agent(run, [run.seed], shape, action, change_network, device)
     agent.load_state(take_prefix("agent", state))
     return agent
