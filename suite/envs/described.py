@@ -292,7 +292,8 @@ def _read(path: Path, model: type[Found]) -> Found | None:
 def _write(path: Path, known: Spec) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_bytes(path, known.model_dump_json().encode(), durable=False)
+        text = known.model_dump_json(exclude_defaults=True)
+        replace_bytes(path, text.encode(), durable=False)
     except (OSError, StoreError) as error:
         warnings.warn(
             f"what environments are like can't be kept in {path.parent} ({error}): every start"
