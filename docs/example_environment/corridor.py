@@ -8,7 +8,7 @@ class Corridor:
     """Action 1 walks on, 0 back, on a slippery floor; a step costs 1 until the end is reached."""
 
     VERSION = 1
-    observation_shape = (2,)  # the place, 0 to 1, and whether the last step slipped
+    observation_shape = (1,)  # the place, 0 to 1
     observation_dtype = "float32"
     action = ActionSpec("discrete", 2)
 
@@ -19,16 +19,15 @@ class Corridor:
 
     def reset(self, seed: int) -> np.ndarray:
         self.generator = np.random.default_rng(seed)
-        self.place, self.steps, self.slipped = 0, 0, False
+        self.place = self.steps = 0
         return self.observation()
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]:
-        self.slipped = bool(self.generator.random() < self.slip)
-        if not self.slipped:
+        if self.generator.random() >= self.slip:
             self.place = max(0, self.place + (1 if action == 1 else -1))
         self.steps += 1
         terminal = self.place == self.length
         return self.observation(), -1.0, terminal, self.steps == self.limit and not terminal
 
     def observation(self) -> np.ndarray:
-        return np.array([self.place / self.length, self.slipped], dtype=np.float32)
+        return np.array([self.place / self.length], dtype=np.float32)
