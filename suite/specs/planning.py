@@ -135,6 +135,7 @@ def _parameter_counts(run: RunSpec) -> tuple[int, int]:
     kind: Any = registry.AGENTS[run.agent.kind]
     settings = kind.Settings.model_validate(run.agent.settings)
     shape = environment.observation_shape
-    agent = kind(settings, shape, environment.action, [0], lambda network: network)
+    # Of no seed: rows of the right length, without any memory.
+    agent = kind(settings, shape, environment.action, [], lambda network: network)
     sizes = {name: group.parameters.flat.shape[1] for name, group in agent.groups.items()}
     return sizes[agent.policy], sum(sizes.values())
