@@ -13,6 +13,10 @@ from suite.stacked.layers import (
     Norm,
 )
 
+# A network beyond these sizes fits no machine.
+MOST_LAYERS = 1000
+MOST_UNITS = 2**20
+
 
 def mlp(
     name: str,

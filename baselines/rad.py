@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from baselines.augmentation import crop, translate
-from baselines.networks import mlp, pixel_convolutions, pixel_features
+from baselines.networks import MOST_LAYERS, MOST_UNITS, mlp, pixel_convolutions, pixel_features
 from baselines.tanh_gaussian import tanh_gaussian
 from baselines.temperature import Temperature
 from suite.stacked.layers import Network
@@ -37,15 +37,19 @@ class RADSettings(BaseModel):
     replay_capacity: int = Field(gt=0, description="transitions that a seed's replay holds")
     update_every: int = Field(gt=0, description="environment steps per update after the warm-up")
     augmentation: Literal["crop", "translate"] = Field(description="part of it, or it on black")
-    image_size: int = Field(gt=0, description="side of the augmented image, in pixels")
+    image_size: int = Field(gt=0, le=1024, description="side of the augmented image, in pixels")
     pixel_offset: float = Field(ge=0, le=1, description="taken from pixels, which are 0 to 1")
-    convolutions: int = Field(gt=0, description="convolutional layers, the first of stride 2")
+    convolutions: int = Field(
+        gt=0, le=MOST_LAYERS, description="convolutional layers, the first of stride 2"
+    )
     convolution_initialiser: Literal["delta_orthogonal_relu", "torch_default"] = Field(
         description="initial weights of the convolutions"
     )
-    filters: int = Field(gt=0, description="filters of each convolution")
-    features: int = Field(gt=0, description="numbers that an image becomes")
-    hidden_units: int = Field(gt=0, description="units of the two hidden layers of each trunk")
+    filters: int = Field(gt=0, le=MOST_UNITS, description="filters of each convolution")
+    features: int = Field(gt=0, le=MOST_UNITS, description="numbers that an image becomes")
+    hidden_units: int = Field(
+        gt=0, le=MOST_UNITS, description="units of the two hidden layers of each trunk"
+    )
     discount: float = Field(ge=0, le=1, description="gamma")
     actor_learning_rate: float = Field(ge=0, description="Adam's step size for the actor")
     critic_learning_rate: float = Field(ge=0, description="Adam's, critics and convolutions")

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from baselines.networks import mlp
+from baselines.networks import MOST_LAYERS, MOST_UNITS, mlp
 from baselines.tanh_gaussian import tanh_gaussian
 from baselines.temperature import Temperature
 from suite.stacked.layers import Network
@@ -34,8 +34,10 @@ class SACSettings(BaseModel):
     replay_capacity: int = Field(gt=0, description="transitions that a seed's replay holds")
     update_every: int = Field(gt=0, description="environment steps between rounds of updates")
     gradient_steps: int = Field(gt=0, description="updates in a round, each on a batch of its own")
-    hidden_layers: int = Field(gt=0, description="hidden layers of actor and critics")
-    hidden_units: int = Field(gt=0, description="units of a hidden layer")
+    hidden_layers: int = Field(
+        gt=0, le=MOST_LAYERS, description="hidden layers of actor and critics"
+    )
+    hidden_units: int = Field(gt=0, le=MOST_UNITS, description="units of a hidden layer")
     discount: float = Field(ge=0, le=1, description="gamma")
     learning_rate: float = Field(ge=0, description="Adam's step size: actor, critics, temperature")
     adam_beta1: float = Field(ge=0, lt=1, description="Adam's decay of the mean gradient")

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from baselines.networks import mlp
+from baselines.networks import MOST_LAYERS, MOST_UNITS, mlp
 from suite.stacked.layers import Network
 from suite.stacked.optimisers import Adam
 from suite.stacked.parameters import FlatParameters, ParameterGroup, polyak_update
@@ -29,8 +29,10 @@ class TD3Settings(BaseModel):
     batch_size: int = Field(gt=0, description="transitions per update and seed")
     replay_capacity: int = Field(gt=0, description="transitions that a seed's replay holds")
     update_every: int = Field(gt=0, description="environment steps per update after the warm-up")
-    hidden_layers: int = Field(gt=0, description="hidden layers of actor and critics")
-    hidden_units: int = Field(gt=0, description="units of a hidden layer")
+    hidden_layers: int = Field(
+        gt=0, le=MOST_LAYERS, description="hidden layers of actor and critics"
+    )
+    hidden_units: int = Field(gt=0, le=MOST_UNITS, description="units of a hidden layer")
     discount: float = Field(ge=0, le=1, description="gamma")
     actor_learning_rate: float = Field(ge=0, description="Adam's step size for the actor")
     critic_learning_rate: float = Field(ge=0, description="Adam's step size for the critics")
