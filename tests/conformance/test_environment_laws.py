@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 import pytest
-from conftest import Install
 from typer.testing import CliRunner
 
 import suite.cli
@@ -191,7 +190,7 @@ def test_hidden_state_and_a_broken_protocol_are_found(use, adapter, law, told):
         law(TASK)
 
 
-def test_what_another_process_plays_differently_is_found(install: Install, monkeypatch):
+def test_what_another_process_plays_differently_is_found(install, monkeypatch):
     import inspect
 
     source = "import numpy as np\nfrom suite.stacked.spaces import ActionSpec\n\n"

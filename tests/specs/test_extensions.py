@@ -1,10 +1,9 @@
 """Agents and plug-ins of other packages: found by entry point, and refused by name when wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from conftest import Install
 
 from suite.extensions import Extended, ExtensionError
 from suite.plugins.registry import OWN, PLUGINS, unusable
@@ -12,6 +11,7 @@ from suite.specs.registry import AGENTS
 from suite.specs.registry import unusable as unusable_agent
 from suite.store.provenance import collect
 
+Install = Callable[[str, str, Mapping[str, str]], str]
 PLUGIN = """
 from suite.plugins.protocol import Plugin, PluginSettings
 

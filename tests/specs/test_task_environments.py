@@ -1,10 +1,9 @@
 """Tasks of any environment: known with their sizes, refused with file, line and what is allowed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from conftest import Install
 
 from suite.envs import described, families
 from suite.envs.families import FAMILIES, unusable
@@ -14,6 +13,7 @@ from suite.specs.loading import Project, load_project
 from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.source import SpecError
 
+Install = Callable[[str, str, Mapping[str, str]], str]
 ROOT = Path(__file__).parents[2]
 P, S = "tasks/presets.yaml", "tasks/studies/study.yaml"
 CORRIDOR = """
