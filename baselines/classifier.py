@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from baselines.networks import mlp
+from baselines.networks import MOST_LAYERS, MOST_UNITS, mlp
 from suite.stacked.layers import Network
 from suite.stacked.optimisers import Adam
 from suite.stacked.parameters import FlatParameters, ParameterGroup
@@ -26,8 +26,8 @@ class ClassifierSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     batch_size: int = Field(gt=0, description="examples per update and seed")
-    hidden_layers: int = Field(gt=0, description="hidden layers")
-    hidden_units: int = Field(gt=0, description="units of a hidden layer")
+    hidden_layers: int = Field(gt=0, le=MOST_LAYERS, description="hidden layers")
+    hidden_units: int = Field(gt=0, le=MOST_UNITS, description="units of a hidden layer")
     learning_rate: float = Field(ge=0, description="Adam's step size")
     adam_beta1: float = Field(ge=0, lt=1, description="Adam's decay of the mean gradient")
     adam_beta2: float = Field(ge=0, lt=1, description="Adam's decay of the squared gradient")

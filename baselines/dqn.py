@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from baselines.networks import minatar_q_network, mlp
+from baselines.networks import MOST_UNITS, minatar_q_network, mlp, too_small
 from suite.stacked.layers import Network
 from suite.stacked.optimisers import Adam, RMSprop
 from suite.stacked.parameters import FlatParameters, ParameterGroup, copy_parameters
@@ -30,8 +30,10 @@ class DQNSettings(BaseModel):
     batch_size: int = Field(gt=0, description="transitions per update and seed")
     replay_capacity: int = Field(gt=0, description="transitions that a seed's replay holds")
     update_every: int = Field(gt=0, description="environment steps per update after the warm-up")
-    convolution_filters: int = Field(gt=0, description="filters of the convolution, if images")
-    hidden_units: int = Field(gt=0, description="units of the hidden layer")
+    convolution_filters: int = Field(
+        gt=0, le=MOST_UNITS, description="filters of the convolution, if images"
+    )
+    hidden_units: int = Field(gt=0, le=MOST_UNITS, description="units of the hidden layer")
     discount: float = Field(ge=0, le=1, description="gamma")
     double: bool = Field(description="the online network chooses the next action of the target")
     loss: Literal["huber", "mse"] = Field(description="of the TD error; Huber turns linear at 1")
@@ -68,6 +70,15 @@ class DQN:
     actions = ("discrete",)
     observations = ("vector", "grid")
 
+    @staticmethod
+    def refuses(
+        settings: DQNSettings, observation_shape: tuple[int, ...], action_spec: ActionSpec
+    ) -> str | None:
+        """Why it can't act on such observations and actions; None if it can."""
+        if action_spec.kind != "discrete":
+            return f"DQN needs discrete actions, got {action_spec}"
+        return too_small(observation_shape)
+
     def __init__(
         self,
         settings: DQNSettings,
@@ -77,8 +88,9 @@ class DQN:
         change_network: Callable[[Network], Network],
         device: str = "cpu",
     ) -> None:
-        if action_spec.kind != "discrete":
-            raise ValueError(f"DQN needs discrete actions, got {action_spec}")
+        reason = self.refuses(settings, observation_shape, action_spec)
+        if reason is not None:
+            raise ValueError(reason)
         s = self.settings = settings
         self.action_count = action_spec.size
         self.seeds = tuple(seeds)

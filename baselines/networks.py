@@ -13,6 +13,10 @@ from suite.stacked.layers import (
     Norm,
 )
 
+# A network beyond these sizes fits no machine.
+MOST_LAYERS = 1000
+MOST_UNITS = 2**20
+
 
 def mlp(
     name: str,
@@ -75,6 +79,14 @@ def minatar_network(
         Linear("output", hidden_units, outputs, initialiser=output_initialiser),
     )
     return Network(name, role, layers, observation_shape)
+
+
+def too_small(observation_shape: tuple[int, ...]) -> str | None:
+    """Why `minatar_network` can't take images of this shape; None if it can, or for vectors."""
+    if len(observation_shape) == 3 and min(observation_shape[:2]) < 3:
+        height, width, _ = observation_shape
+        return f"images of {height} x {width} are smaller than the 3 x 3 of a convolution"
+    return None
 
 
 def pixel_convolutions(

@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from baselines.networks import minatar_network, mlp
+from baselines.networks import MOST_LAYERS, MOST_UNITS, minatar_network, mlp, too_small
 from suite.stacked.layers import LearnedConstant, Network
 from suite.stacked.normaliser import Normaliser
 from suite.stacked.optimisers import Adam
@@ -34,9 +34,13 @@ class PPOSettings(BaseModel):
     n_steps: int = Field(gt=0, description="steps of each environment between update phases")
     batch_size: int = Field(gt=1, description="steps per update and seed")
     epochs: int = Field(gt=0, description="passes over the rollout in an update phase")
-    hidden_layers: int = Field(gt=0, description="hidden layers of actor and critic, if vectors")
-    hidden_units: int = Field(gt=0, description="units of a hidden layer")
-    convolution_filters: int = Field(gt=0, description="filters of the convolution, if images")
+    hidden_layers: int = Field(
+        gt=0, le=MOST_LAYERS, description="hidden layers of actor and critic, if vectors"
+    )
+    hidden_units: int = Field(gt=0, le=MOST_UNITS, description="units of a hidden layer")
+    convolution_filters: int = Field(
+        gt=0, le=MOST_UNITS, description="filters of the convolution, if images"
+    )
     activation: Literal["relu", "tanh"] = Field(description="of the hidden layers")
     orthogonal: bool = Field(description="orthogonal initial weights; otherwise PyTorch's default")
     initial_log_std: float = Field(description="log of the policy's initial std, if continuous")
@@ -80,6 +84,15 @@ class PPO:
     actions = ("continuous", "discrete")
     observations = ("vector", "grid")
 
+    @classmethod
+    def refuses(
+        cls, settings: PPOSettings, observation_shape: tuple[int, ...], action_spec: ActionSpec
+    ) -> str | None:
+        """Why it can't act on such observations and actions; None if it can."""
+        if action_spec.kind not in cls.actions:
+            return f"PPO needs continuous or discrete actions, got {action_spec}"
+        return too_small(observation_shape)
+
     def __init__(
         self,
         settings: PPOSettings,
@@ -89,8 +102,9 @@ class PPO:
         change_network: Callable[[Network], Network],
         device: str = "cpu",
     ) -> None:
-        if action_spec.kind not in self.actions:
-            raise ValueError(f"PPO needs continuous or discrete actions, got {action_spec}")
+        reason = self.refuses(settings, observation_shape, action_spec)
+        if reason is not None:
+            raise ValueError(reason)
         s = self.settings = settings
         self.action = action_spec
         self.continuous = action_spec.kind == "continuous"

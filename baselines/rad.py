@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from baselines.augmentation import crop, translate
-from baselines.networks import mlp, pixel_convolutions, pixel_features
+from baselines.networks import MOST_LAYERS, MOST_UNITS, mlp, pixel_convolutions, pixel_features
 from baselines.tanh_gaussian import tanh_gaussian
 from baselines.temperature import Temperature
 from suite.stacked.layers import Network
@@ -37,15 +37,19 @@ class RADSettings(BaseModel):
     replay_capacity: int = Field(gt=0, description="transitions that a seed's replay holds")
     update_every: int = Field(gt=0, description="environment steps per update after the warm-up")
     augmentation: Literal["crop", "translate"] = Field(description="part of it, or it on black")
-    image_size: int = Field(gt=0, description="side of the augmented image, in pixels")
+    image_size: int = Field(gt=0, le=1024, description="side of the augmented image, in pixels")
     pixel_offset: float = Field(ge=0, le=1, description="taken from pixels, which are 0 to 1")
-    convolutions: int = Field(gt=0, description="convolutional layers, the first of stride 2")
+    convolutions: int = Field(
+        gt=0, le=MOST_LAYERS, description="convolutional layers, the first of stride 2"
+    )
     convolution_initialiser: Literal["delta_orthogonal_relu", "torch_default"] = Field(
         description="initial weights of the convolutions"
     )
-    filters: int = Field(gt=0, description="filters of each convolution")
-    features: int = Field(gt=0, description="numbers that an image becomes")
-    hidden_units: int = Field(gt=0, description="units of the two hidden layers of each trunk")
+    filters: int = Field(gt=0, le=MOST_UNITS, description="filters of each convolution")
+    features: int = Field(gt=0, le=MOST_UNITS, description="numbers that an image becomes")
+    hidden_units: int = Field(
+        gt=0, le=MOST_UNITS, description="units of the two hidden layers of each trunk"
+    )
     discount: float = Field(ge=0, le=1, description="gamma")
     actor_learning_rate: float = Field(ge=0, description="Adam's step size for the actor")
     critic_learning_rate: float = Field(ge=0, description="Adam's, critics and convolutions")
@@ -75,6 +79,30 @@ class RAD:
     actions = ("continuous",)
     observations = ("pixels",)
 
+    @staticmethod
+    def refuses(
+        settings: RADSettings, observation_shape: tuple[int, ...], action_spec: ActionSpec
+    ) -> str | None:
+        """Why it can't act on such observations and actions; None if it can."""
+        s, (height, width, channels) = settings, observation_shape
+        if action_spec.kind != "continuous" or action_spec.low != -action_spec.high:
+            return f"RAD needs continuous actions, -high to high: rescale {action_spec}"
+        margin = s.image_size - height if s.augmentation == "translate" else height - s.image_size
+        if height != width or margin < 0:
+            return (
+                f"images of {height} x {width} can't be augmented by {s.augmentation} to "
+                f"{s.image_size}: take squares, at least as large for crop, at most for translate"
+            )
+        # The first convolution has stride 2; each takes a border of 3 - 1 pixels.
+        side = (s.image_size - 3) // 2 + 1 - 2 * (s.convolutions - 1)
+        if side < 1:
+            return (
+                f"images of {s.image_size} x {s.image_size} vanish in {s.convolutions} convolutions"
+            )
+        if channels % 3:
+            return f"images of {channels} channels are no stack of frames with 3 colours"
+        return None
+
     def __init__(
         self,
         settings: RADSettings,
@@ -84,17 +112,12 @@ class RAD:
         change_network: Callable[[Network], Network],
         device: str = "cpu",
     ) -> None:
-        if action_spec.kind != "continuous" or action_spec.low != -action_spec.high:
-            raise ValueError(f"RAD needs continuous actions, -high to high: rescale {action_spec}")
-        height, width, channels = observation_shape
+        reason = self.refuses(settings, observation_shape, action_spec)
+        if reason is not None:
+            raise ValueError(reason)
+        height, _, channels = observation_shape
         s = self.settings = settings
-        sign = 1 if s.augmentation == "translate" else -1
-        self.margin = sign * (s.image_size - height)
-        if height != width or self.margin < 0:
-            raise ValueError(
-                f"images of {height} x {width} can't be augmented by {s.augmentation} to "
-                f"{s.image_size}: take squares, at least as large for crop, at most for translate"
-            )
+        self.margin = abs(s.image_size - height)
         self.observation_shape = observation_shape
         self.max_action = action_spec.high
         self.action_size = size = action_spec.size

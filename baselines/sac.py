@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from baselines.networks import mlp
+from baselines.networks import MOST_LAYERS, MOST_UNITS, mlp
 from baselines.tanh_gaussian import tanh_gaussian
 from baselines.temperature import Temperature
 from suite.stacked.layers import Network
@@ -34,8 +34,10 @@ class SACSettings(BaseModel):
     replay_capacity: int = Field(gt=0, description="transitions that a seed's replay holds")
     update_every: int = Field(gt=0, description="environment steps between rounds of updates")
     gradient_steps: int = Field(gt=0, description="updates in a round, each on a batch of its own")
-    hidden_layers: int = Field(gt=0, description="hidden layers of actor and critics")
-    hidden_units: int = Field(gt=0, description="units of a hidden layer")
+    hidden_layers: int = Field(
+        gt=0, le=MOST_LAYERS, description="hidden layers of actor and critics"
+    )
+    hidden_units: int = Field(gt=0, le=MOST_UNITS, description="units of a hidden layer")
     discount: float = Field(ge=0, le=1, description="gamma")
     learning_rate: float = Field(ge=0, description="Adam's step size: actor, critics, temperature")
     adam_beta1: float = Field(ge=0, lt=1, description="Adam's decay of the mean gradient")
@@ -60,6 +62,18 @@ class SAC:
     actions = ("continuous",)
     observations = ("vector",)
 
+    @staticmethod
+    def refuses(
+        settings: SACSettings, observation_shape: tuple[int, ...], action_spec: ActionSpec
+    ) -> str | None:
+        """Why it can't act on such observations and actions; None if it can."""
+        if action_spec.kind == "continuous" and action_spec.low == -action_spec.high:
+            return None
+        return (
+            f"SAC needs continuous actions between -high and high, got {action_spec}: "
+            "rescale the actions of the environment"
+        )
+
     def __init__(
         self,
         settings: SACSettings,
@@ -69,11 +83,9 @@ class SAC:
         change_network: Callable[[Network], Network],
         device: str = "cpu",
     ) -> None:
-        if action_spec.kind != "continuous" or action_spec.low != -action_spec.high:
-            raise ValueError(
-                f"SAC needs continuous actions between -high and high, got {action_spec}: "
-                "rescale the actions of the environment"
-            )
+        reason = self.refuses(settings, observation_shape, action_spec)
+        if reason is not None:
+            raise ValueError(reason)
         (observations,) = observation_shape
         size = action_spec.size
         s = self.settings = settings

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from baselines.networks import mlp
+from baselines.networks import MOST_LAYERS, MOST_UNITS, mlp
 from suite.stacked.layers import Network
 from suite.stacked.optimisers import Adam
 from suite.stacked.parameters import FlatParameters, ParameterGroup, polyak_update
@@ -29,8 +29,10 @@ class TD3Settings(BaseModel):
     batch_size: int = Field(gt=0, description="transitions per update and seed")
     replay_capacity: int = Field(gt=0, description="transitions that a seed's replay holds")
     update_every: int = Field(gt=0, description="environment steps per update after the warm-up")
-    hidden_layers: int = Field(gt=0, description="hidden layers of actor and critics")
-    hidden_units: int = Field(gt=0, description="units of a hidden layer")
+    hidden_layers: int = Field(
+        gt=0, le=MOST_LAYERS, description="hidden layers of actor and critics"
+    )
+    hidden_units: int = Field(gt=0, le=MOST_UNITS, description="units of a hidden layer")
     discount: float = Field(ge=0, le=1, description="gamma")
     actor_learning_rate: float = Field(ge=0, description="Adam's step size for the actor")
     critic_learning_rate: float = Field(ge=0, description="Adam's step size for the critics")
@@ -57,6 +59,18 @@ class TD3:
     actions = ("continuous",)
     observations = ("vector",)
 
+    @staticmethod
+    def refuses(
+        settings: TD3Settings, observation_shape: tuple[int, ...], action_spec: ActionSpec
+    ) -> str | None:
+        """Why it can't act on such observations and actions; None if it can."""
+        if action_spec.kind == "continuous" and action_spec.low == -action_spec.high:
+            return None
+        return (
+            f"TD3 needs continuous actions between -high and high, got {action_spec}: "
+            "rescale the actions of the environment"
+        )
+
     def __init__(
         self,
         settings: TD3Settings,
@@ -66,11 +80,9 @@ class TD3:
         change_network: Callable[[Network], Network],
         device: str = "cpu",
     ) -> None:
-        if action_spec.kind != "continuous" or action_spec.low != -action_spec.high:
-            raise ValueError(
-                f"TD3 needs continuous actions between -high and high, got {action_spec}: "
-                "rescale the actions of the environment"
-            )
+        reason = self.refuses(settings, observation_shape, action_spec)
+        if reason is not None:
+            raise ValueError(reason)
         (observations,) = observation_shape
         size = action_spec.size
         s = self.settings = settings

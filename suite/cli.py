@@ -21,10 +21,12 @@ from suite.commands.known_runs import UnknownRunError, find_run, known_runs
 from suite.commands.status import STATES, state_of
 from suite.commands.status import status as count_states
 from suite.commands.why import Difference, Traces, compare
-from suite.conformance import conform
+from suite.conformance import conform, conform_environment
 from suite.engine.analyse import analyse_cells, digests
 from suite.engine.calibration import slowness
 from suite.engine.run import EngineError, run_cells
+from suite.envs.families import FAMILIES
+from suite.envs.make import make_environment
 from suite.envs.pictures import Policy, Renderer
 from suite.envs.pictures import render as draw_task
 from suite.extensions import ExtensionError
@@ -32,12 +34,14 @@ from suite.judging import judge_all, judge_by_scale
 from suite.plugins.registry import PLUGINS
 from suite.report.page import write_report
 from suite.report.results import write_curves, write_verdicts
+from suite.specs.arguments import arguments_model, resolved
+from suite.specs.checking import Checker
 from suite.specs.loading import Project, load_project
-from suite.specs.models import SCALES, Cell, Scale
+from suite.specs.models import SCALES, Cell, Scale, TaskSpec
 from suite.specs.pipeline import read_study, write_plan
 from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.planning import plan as plan_cells
-from suite.specs.source import SpecError
+from suite.specs.source import SpecError, parse_yaml
 from suite.stats.collecting import begun_runs, collect_runs
 from suite.stats.runs import Run
 from suite.stats.verdicts import Verdict, side_by_side
@@ -380,12 +384,46 @@ def _greedy(run: str) -> Policy:
 
 @app.command(name="conform")
 def conform_(
-    plugin: Annotated[str, typer.Argument(help="kind of a plug-in, of the suite or registered")],
+    plugin: Annotated[
+        str | None, typer.Argument(help="kind of a plug-in, of the suite or registered")
+    ] = None,
+    environment: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="FAMILY ID", help="an environment, e.g. gymnasium CartPole-v1"),
+    ] = None,
+    arguments: Annotated[str, typer.Option(help="of the environment, as YAML")] = "{}",
 ) -> None:
-    """Test that a plug-in keeps the laws of grouping, resuming, looking and being off."""
-    if plugin not in PLUGINS:
+    """Test that a plug-in keeps the laws of grouping, resuming, looking and being off, or that an
+    environment's episodes depend on their seed and actions alone."""
+    if (plugin is None) == (environment is None):
+        raise typer.BadParameter("name a plug-in, or --environment FAMILY ID")
+    if environment is not None:
+        raise typer.Exit(conform_environment(_environment(*environment, arguments)))
+    if plugin is None or plugin not in PLUGINS:
         raise typer.BadParameter(f"no plug-in {plugin}; known: {', '.join(PLUGINS)}")
     raise typer.Exit(conform(PLUGINS[plugin]))
+
+
+def _environment(family: str, name: str, arguments: str) -> TaskSpec:
+    """A task with checked arguments.
+
+    Raises BadParameter when it cannot be built and SpecError for wrong arguments.
+    """
+    if family not in FAMILIES:
+        raise typer.BadParameter(f"no family {family}; known: {', '.join(FAMILIES)}")
+    task = TaskSpec(name="conform", family=family, environment=name)
+    checker = Checker()
+    try:
+        model = arguments_model(task)
+        given = parse_yaml(arguments, "--arguments")
+        chosen = checker.model(model, given, f"arguments of {family} {name}")
+        checker.stop_if_wrong()
+        assert chosen is not None
+        task = task.model_copy(update={"arguments": resolved(model, chosen)})
+        make_environment(task)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return task
 
 
 @app.command()

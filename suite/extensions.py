@@ -1,4 +1,4 @@
-"""Agents, plug-ins and analyses of other packages, found by entry point."""
+"""Agents, plug-ins, analyses and environments of other packages, found by entry point."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 AGENTS_GROUP = "rl_claims.agents"
+ENVIRONMENTS_GROUP = "rl_claims.environments"
 PLUGINS_GROUP = "rl_claims.plugins"
 ANALYSES_GROUP = "rl_claims.analyses"
-GROUPS = (AGENTS_GROUP, PLUGINS_GROUP, ANALYSES_GROUP)
+GROUPS = (AGENTS_GROUP, ENVIRONMENTS_GROUP, PLUGINS_GROUP, ANALYSES_GROUP)
 
 
 class ExtensionError(Exception):

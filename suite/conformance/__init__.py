@@ -1,11 +1,13 @@
-"""Whether a plug-in keeps the laws that every plug-in has to keep: `suite conform NAME`."""
+"""Whether a plug-in or an environment keeps the laws that each has to keep: `suite conform`."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from suite.plugins.protocol import Plugin
+from suite.specs.models import TaskSpec
 
 
 def conform(plugin: type[Plugin]) -> int:
@@ -18,7 +20,24 @@ def conform(plugin: type[Plugin]) -> int:
         def plugin(self) -> type[Plugin]:
             return plugin
 
+    return _tested("test_plugin.py", Chosen())
+
+
+def conform_environment(task: TaskSpec) -> int:
+    """Run the conformance tests on the environment of a task; pytest's exit code, as `conform`."""
+
+    class Chosen:
+        """Gives the tests their task."""
+
+        @pytest.fixture
+        def task(self) -> TaskSpec:
+            return task
+
+    return _tested("test_environment.py", Chosen())
+
+
+def _tested(file: str, chosen: Any) -> int:
     # Settings of the project around, such as markers or a test folder, are none of these tests'.
     arguments = ["-c", os.devnull, "-p", "no:cacheprovider", "-rfs", "--tb=short"]
     folder = Path(__file__).parent
-    return int(pytest.main([*arguments, "--rootdir", str(folder), str(folder)], [Chosen()]))
+    return int(pytest.main([*arguments, "--rootdir", str(folder), str(folder / file)], [chosen]))

@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from suite.envs.protocol import ObservationDtype
+from suite.envs.protocol import ObservationDtype, UnknownEnvironmentError
 from suite.envs.versions import VERSIONS
 from suite.stacked.spaces import ActionSpec
 
@@ -15,8 +15,13 @@ class Pendulum:
 
     VERSION = VERSIONS["classic"]
 
-    def __init__(self, episode_limit: int | None) -> None:
-        """`episode_limit` in steps; None: no limit."""
+    def __init__(self, environment: str, episode_limit: int | None) -> None:
+        """`environment` is "Pendulum-v1"; `episode_limit` in steps; None: no limit.
+
+        Raises UnknownEnvironmentError for another name.
+        """
+        if environment != "Pendulum-v1":
+            raise UnknownEnvironmentError("classic", environment, ["Pendulum-v1"])
         made: Any = gymnasium.make("Pendulum-v1", disable_env_checker=True).unwrapped
         self._environment = made
         self._limit = episode_limit

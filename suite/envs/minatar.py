@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.envs.protocol import ObservationDtype
+from suite.envs.protocol import ObservationDtype, UnknownEnvironmentError
 from suite.envs.versions import VERSIONS
 from suite.stacked.spaces import ActionSpec
 
@@ -38,7 +38,7 @@ class MinAtar:
         Raises ValueError for an unknown game or argument.
         """
         if environment not in GAMES:
-            raise ValueError(f"unknown MinAtar game {environment!r}; known: {', '.join(GAMES)}")
+            raise UnknownEnvironmentError("minatar", environment, GAMES)
         unknown = sorted(set(arguments) - set(ARGUMENTS))
         if unknown:
             raise ValueError(

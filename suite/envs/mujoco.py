@@ -10,10 +10,10 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
+from gymnasium.envs.registration import load_env_creator
 
 from suite.envs.model_warnings import no_model_warnings
-from suite.envs.protocol import ObservationDtype
+from suite.envs.protocol import ObservationDtype, UnknownEnvironmentError
 from suite.envs.raycast import RayCaster
 from suite.envs.versions import VERSIONS
 from suite.stacked.spaces import ActionSpec
@@ -29,7 +29,7 @@ class MuJoCo:
     ) -> None:
         """`episode_limit` in steps; None: no limit.
 
-        Raises ValueError when the environment is unknown, is no MuJoCo one or refuses an argument.
+        Raises ValueError when there is no such MuJoCo environment or it refuses an argument.
         """
         self._environment = _make(environment, arguments)
         self._limit = episode_limit
@@ -68,15 +68,29 @@ class MuJoCo:
         return observation.astype(np.float32), float(reward), bool(terminal), truncated
 
 
+def constructor(environment: str) -> Any:
+    """The class of a `-v5` MuJoCo environment of Gymnasium.
+
+    Raises UnknownEnvironmentError when there is none of this name.
+    """
+    known: dict[str, Any] = {
+        name: spec.entry_point
+        for name, spec in gymnasium.registry.items()
+        if name.endswith("-v5") and str(spec.entry_point).startswith("gymnasium.envs.mujoco.")
+    }
+    if environment not in known:
+        raise UnknownEnvironmentError("mujoco", environment, known)
+    return load_env_creator(known[environment])
+
+
 def _make(environment: str, arguments: Mapping[str, Any]) -> Any:
+    constructor(environment)
     try:
         with no_model_warnings():
             made = gymnasium.make(environment, disable_env_checker=True, **arguments).unwrapped
-    except (gymnasium.error.Error, TypeError, OSError) as error:
+    except (gymnasium.error.Error, TypeError, ValueError, OSError) as error:
         raise ValueError(
             f"MuJoCo task {environment!r} with arguments {dict(arguments)} cannot be built:"
-            f" {error}. Name a Gymnasium -v5 MuJoCo environment and arguments that it knows"
+            f" {error}. Give it arguments that it knows"
         ) from error
-    if not isinstance(made, MujocoEnv):
-        raise ValueError(f"{environment!r} is not a MuJoCo environment of Gymnasium")
     return made

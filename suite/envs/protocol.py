@@ -1,5 +1,6 @@
 """What every environment adapter offers."""
 
+from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -33,3 +34,12 @@ class Environment(Protocol):
         They are never true together: at the limit a terminal step is terminal.
         """
         ...
+
+
+class UnknownEnvironmentError(ValueError):
+    """A family has no environment of this name; `names` are those that it has."""
+
+    def __init__(self, family: str, name: str, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        known = ", ".join(sorted(self.names))
+        super().__init__(f"unknown {family} environment {name!r}; known: {known}")

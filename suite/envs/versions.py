@@ -9,6 +9,7 @@ VERSIONS: dict[str, int] = {
     "dmc_pixels": 1,
     "minatar": 1,
     "classic": 1,
+    "gymnasium": 1,
     "synthetic": 1,
 }
 RENDERERS: dict[str, int] = {"raycast": 1, "gl": 1}

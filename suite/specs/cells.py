@@ -140,6 +140,8 @@ class Cells:
             return
         recordings, analyses = looks
         sound = [plugin for plugin in plugins if plugin is not None]
+        if not self._environment_fits(group, task, agent):
+            return
         if not self._plugins_fit(group, agent, sound):
             return
         if recordings and not self._can_be_recorded(group, agent):
@@ -241,7 +243,7 @@ class Cells:
         return False
 
     def _agent_can_act(self, group: Node, task: TaskSpec, agent: AgentSpec) -> bool:
-        environment = registry.ENVIRONMENTS[task.family][task.environment]
+        environment = registry.environment(task)
         if _fits(registry.AGENTS[agent.kind], environment):
             return True
         fitting = [
@@ -259,6 +261,18 @@ class Cells:
             "use one of them, or move the task to another group",
         )
         return False
+
+    def _environment_fits(self, group: Node, task: TaskSpec, agent: AgentSpec) -> bool:
+        """Whether the agent's settings, those of the scale among them, fit the task's sizes."""
+        reason = registry.unfit(agent, registry.environment(task))
+        if reason is not None:
+            self.checker.wrong(
+                next(find(group.at(("agents",)), agent.name)),
+                f"agent {agent.name!r} can't act in task {task.name!r}: {reason}",
+                "settings and tasks that agree",
+                "change one of them, or move the task to another group",
+            )
+        return reason is None
 
     def _plugins_fit(self, group: Node, agent: AgentSpec, plugins: list[PluginSpec]) -> bool:
         before = len(self.checker.problems)
@@ -365,7 +379,7 @@ def _versions(task: TaskSpec, agent: AgentSpec, plugins: list[PluginSpec]) -> di
     """Behaviour versions of everything that a run is made of."""
     return {
         f"agent/{agent.kind}": registry.AGENTS[agent.kind].VERSION,
-        f"env/{task.family}": registry.VERSIONS[task.family],
+        f"env/{task.family}": registry.FAMILIES[task.family].VERSION,
         **_renderer_version(task),
         **{f"plugin/{plugin.kind}": registry.PLUGINS[plugin.kind].VERSION for plugin in plugins},
     }

@@ -9,7 +9,6 @@ from typing import Any
 from suite.specs import registry
 from suite.specs.loading import Project
 from suite.specs.models import Cell, Plan, RunSpec, Scale
-from suite.stacked.spaces import ActionSpec
 
 # Measured on one core of a 2-core cloud machine, 3 to 5 seeds stacked, one thread.
 SECONDS_PER_UPDATE = {
@@ -28,8 +27,10 @@ SECONDS_PER_STEP = {
     "dmc_pixels": 3.0e-3,
     "minatar": 5.0e-5,
     "classic": 3.0e-5,
+    "gymnasium": 1.0e-4,
     "synthetic": 0.0,
 }
+SECONDS_PER_STEP_ELSEWHERE = 1.0e-4  # a guess, for environments of other packages
 SECONDS_PER_EVALUATION_STEP = 2.0e-4
 EPISODE_STEPS = 100  # of an evaluation episode without a limit
 PROCESS_BYTES = 400_000_000  # Python, PyTorch and the environments
@@ -69,7 +70,7 @@ def _seconds(run: RunSpec) -> float:
         s = run.agent.settings
         update *= int(s["batch_size"]) * int(s["image_size"]) ** 2 * int(s["filters"])
     learning = updates(run) * update
-    acting = run.budget * SECONDS_PER_STEP[run.task.family]
+    acting = run.budget * SECONDS_PER_STEP.get(run.task.family, SECONDS_PER_STEP_ELSEWHERE)
     evaluations = 1 + run.budget // run.evaluate_every
     steps = evaluations * run.evaluation_episodes * (run.task.episode_limit or EPISODE_STEPS)
     return learning + acting + steps * SECONDS_PER_EVALUATION_STEP
@@ -94,19 +95,20 @@ def _bytes(run: RunSpec) -> int:
 
 def _transition_bytes(run: RunSpec) -> int:
     """As the replays store it: bools as bits, pixels as one frame; action, reward and terminal."""
-    environment = registry.ENVIRONMENTS[run.task.family][run.task.environment]
+    environment = registry.environment(run.task)
     if environment.observations == "pixels":
-        frame = 3 * int(run.task.arguments["height"]) * int(run.task.arguments["width"])
+        height, width, _ = environment.observation_shape
+        frame = 3 * height * width
         return frame + FLOAT_BYTES * environment.action_size + 5
     size = math.prod(environment.observation_shape)
-    if environment.actions == "discrete":
-        return 2 * math.ceil(size / 8) + 8 + 5
-    return FLOAT_BYTES * (2 * size + environment.action_size) + 5
+    action = 8 if environment.actions == "discrete" else FLOAT_BYTES * environment.action_size
+    bits = environment.observation_dtype == "bool"
+    return 2 * (math.ceil(size / 8) if bits else FLOAT_BYTES * size) + action + 5
 
 
 def _rollout_step_bytes(run: RunSpec) -> int:
     """Floats of a step of `suite.stacked.rollout.RolloutBatch`; discrete actions take two."""
-    environment = registry.ENVIRONMENTS[run.task.family][run.task.environment]
+    environment = registry.environment(run.task)
     action = 2 if environment.actions == "discrete" else environment.action_size
     return FLOAT_BYTES * (math.prod(environment.observation_shape) + action + 3)
 
@@ -126,12 +128,11 @@ def _snapshots(run: RunSpec) -> int:
 
 def _parameter_counts(run: RunSpec) -> tuple[int, int]:
     """Parameters of the policy and of all groups of the agent, without plug-ins, for one seed."""
-    environment = registry.ENVIRONMENTS[run.task.family][run.task.environment]
-    assert environment.actions != "none"
+    environment = registry.environment(run.task)
     kind: Any = registry.AGENTS[run.agent.kind]
     settings = kind.Settings.model_validate(run.agent.settings)
-    actions = ActionSpec(environment.actions, environment.action_size, -1.0, 1.0)
-    shape = environment.shape(run.task.arguments)
-    agent = kind(settings, shape, actions, [0], lambda network: network)
+    shape = environment.observation_shape
+    # Of no seed: rows of the right length, without any memory.
+    agent = kind(settings, shape, environment.action, [], lambda network: network)
     sizes = {name: group.parameters.flat.shape[1] for name, group in agent.groups.items()}
     return sizes[agent.policy], sum(sizes.values())

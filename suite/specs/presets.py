@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from suite.envs.protocol import UnknownEnvironmentError
 from suite.specs import registry
+from suite.specs.arguments import arguments_model, resolved
 from suite.specs.checking import Checker
 from suite.specs.models import REPEATING, AgentSpec, PluginSpec, TaskSpec
 from suite.specs.source import Node, known
@@ -49,12 +51,11 @@ class Presets:
         task = self.checker.model(TaskSpec, node, f"task {name!r}", name=name)
         if task is None:
             return
-        environments = registry.ENVIRONMENTS[task.family]
-        if task.environment not in environments:
+        if task.family not in registry.FAMILIES:
             self.checker.wrong(
-                node.at(("environment",)),
-                f"unknown {task.family} environment {task.environment!r}",
-                *known(environments, task.environment),
+                node.at(("family",)),
+                f"unknown family {task.family!r}",
+                *known(registry.FAMILIES, task.family),
             )
             return
         if task.action_repeat != 1 and task.family not in REPEATING:
@@ -65,12 +66,29 @@ class Presets:
                 "remove it",
             )
             return
-        model = environments[task.environment].arguments
         place = node.value.get("arguments", Node({}, node.path, node.line))
-        arguments = self.checker.model(model, place, f"arguments of task {name!r}")
-        if arguments is not None:
-            resolved = arguments.model_dump(mode="json", exclude_none=True)
-            self.tasks[name] = task.model_copy(update={"arguments": resolved})
+        try:
+            model = arguments_model(task)
+            arguments = self.checker.model(model, place, f"arguments of task {name!r}")
+            if arguments is None:
+                return
+            task = task.model_copy(update={"arguments": resolved(model, arguments)})
+            registry.environment(task)
+        except UnknownEnvironmentError as error:
+            self.checker.wrong(
+                node.at(("environment",)),
+                f"unknown {task.family} environment {task.environment!r}",
+                *known(error.names, task.environment),
+            )
+        except ValueError as error:
+            self.checker.wrong(
+                node.at(("arguments" if task.arguments else "environment",)),
+                f"task {name!r} cannot be built: {' '.join(str(error).split())}",
+                "environments that can be built with these arguments",
+                "correct one of them",
+            )
+        else:
+            self.tasks[name] = task
 
     def _load_agent(self, name: str, node: Node) -> None:
         agent = self.checker.model(AgentSpec, node, f"agent {name!r}", name=name)

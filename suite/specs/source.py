@@ -132,6 +132,14 @@ def read_yaml(file: Path, path: str) -> Node:
         raise SpecError(
             [Problem(path, 1, f"not UTF-8: byte {error.start}", "UTF-8 text", "convert the file")]
         ) from error
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: str) -> Node:
+    """The single document in a text, which errors call `path`.
+
+    Raises SpecError for a text that is not YAML, or holds more than plain YAML.
+    """
     try:
         return _document(list(YAML(typ="safe", pure=True).parse(text)), path)
     except MarkedYAMLError as error:

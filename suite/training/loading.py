@@ -7,7 +7,7 @@ from safetensors.numpy import load_file
 
 from suite.plugins.registry import build_plugins
 from suite.specs.models import RunSpec
-from suite.specs.registry import ENVIRONMENTS
+from suite.specs.registry import environment
 from suite.stacked.layers import Network
 from suite.stacked.spaces import ActionSpec
 from suite.stacked.streams import State, take_prefix
@@ -56,9 +56,7 @@ def _built(run: RunSpec, state: State, device: str) -> LearningAgent:
             network = plugin.change_network(network)
         return network
 
-    environment = ENVIRONMENTS[run.task.family][run.task.environment]
-    assert environment.actions != "none"
-    action = ActionSpec(environment.actions, int(size), low, high)
+    action = ActionSpec(environment(run.task).action.kind, int(size), low, high)
     return build_agent(run, [run.seed], shape, action, change_network, device)
 
 

@@ -1,8 +1,6 @@
 """Agents and plug-ins of other packages: found by entry point, and refused by name when wrong."""
 
 from collections.abc import Callable, Mapping
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +11,7 @@ from suite.specs.registry import AGENTS
 from suite.specs.registry import unusable as unusable_agent
 from suite.store.provenance import collect
 
-Install = Callable[..., None]
-NUMBERS = count()
+Install = Callable[[str, str, Mapping[str, str]], str]
 PLUGIN = """
 from suite.plugins.protocol import Plugin, PluginSettings
 
@@ -52,25 +49,6 @@ class Half:
     VERSION = 1
     loop = "supervised"
 """
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a package with one module and entry points of one group on the path."""
-
-    def put(source: str, group: str, points: Mapping[str, str]) -> str:
-        package = f"other{next(NUMBERS)}"
-        folder = tmp_path / package
-        info = folder / f"{package}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (folder / f"{package}.py").write_text(source)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        lines = [f"{name} = {package}:{value}" for name, value in points.items()]
-        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]))
-        monkeypatch.syspath_prepend(folder)
-        return package
-
-    return put
 
 
 def plugins() -> Mapping[str, Any]:

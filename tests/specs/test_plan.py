@@ -1,15 +1,20 @@
 """Keys, plans and plan files."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from test_bad_specs import FILES, PRESETS, STUDY, P, S, load
 
-from suite.specs.models import AgentSpec, Plan, RunSpec, TaskSpec
+from suite.conformance import small_runs
+from suite.specs import registry
+from suite.specs.models import AgentSpec, Cell, Plan, RunSpec, TaskSpec
 from suite.specs.pipeline import read_cell, read_study, write_plan
 from suite.specs.planning import memory_estimate, plan, seconds_estimate, updates
+from suite.specs.registry import AGENTS
 from suite.specs.source import SpecError
 
 TASK = TaskSpec(name="hopper", family="mujoco", environment="Hopper-v5")
@@ -170,3 +175,23 @@ def test_estimates_follow_replay_snapshots_and_updates(tmp_path: Path) -> None:
     assert difference == pytest.approx(3 * 1000 * (4 * (2 * 11 + 3) + 5), rel=1e-3)
     assert seconds_estimate(plain) > seconds_estimate(smaller) > seconds_estimate(walk) > 0
     assert memory_estimate(labels) > memory_estimate(walk)
+
+
+@pytest.mark.parametrize("kind", small_runs.AGENTS)
+def test_absurd_sizes_are_refused_or_estimated_at_once(kind: str) -> None:
+    """A network beyond any machine must not be built to say how large it is."""
+    settings: type[Any] = AGENTS[kind].Settings
+    for name, value in small_runs.AGENTS[kind][1].items():
+        if type(value) is not int:
+            continue
+        for absurd in (10**17, 2**20, 1000):
+            (run,) = small_runs.small_runs(kind, [0], **{name: absurd})
+            try:
+                settings.model_validate(run.agent.settings)
+            except ValidationError:
+                continue
+            started = time.monotonic()
+            cell = Cell(id="cell", scale="smoke", runs=(run,))
+            unfit = registry.unfit(run.agent, registry.environment(run.task))
+            assert unfit or memory_estimate(cell) > 0
+            assert time.monotonic() - started < 5, f"{name}: {absurd}"

@@ -44,11 +44,11 @@ def test_every_task_can_be_built_as_the_registry_says(project: Project) -> None:
     for task in project.tasks.values():
         if task.family == "synthetic":
             continue
-        known = registry.ENVIRONMENTS[task.family][task.environment]
+        known = registry.environment(task)
         environment = make_environment(task)
-        assert environment.observation_shape == known.shape(task.arguments)
-        assert environment.action.kind == known.actions
-        assert environment.action.size == known.action_size
+        assert environment.observation_shape == known.observation_shape
+        assert environment.observation_dtype == known.observation_dtype
+        assert environment.action == known.action
 
 
 PARAMETERS = {  # of the actor or the Q-network, as the papers' code has them
