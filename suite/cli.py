@@ -22,7 +22,8 @@ from suite.commands.status import status as count_states
 from suite.commands.why import Difference, Traces, compare
 from suite.conformance import conform
 from suite.engine.calibration import slowness
-from suite.engine.run import EngineError, run_cells
+from suite.engine.cluster import EngineError
+from suite.engine.run import run_cells
 from suite.envs.pictures import Policy, Renderer
 from suite.envs.pictures import render as draw_task
 from suite.extensions import ExtensionError
