@@ -113,12 +113,13 @@ def check(terms: Terms) -> None:
 def train_on_worker(
     shard: Shard, token: str, train: Train, root: Path, device: str, checkpoint_seconds: float
 ) -> None:
-    """`work` in a Dask worker; it ends early when the engine that wants the shard went away.
+    """`work` in a Dask worker; it ends early when the engine that wants the shard went away
+    or the worker closes.
 
     Warnings become the engine's: nobody may see what a worker prints. Nothing is returned: a result
     would be lost with the worker. Raises Unchecked, Busy and StoreError.
     """
-    from distributed import get_worker
+    from distributed import Status, get_worker
 
     if token not in _checked:
         raise Unchecked
@@ -127,7 +128,7 @@ def train_on_worker(
 
     def stop_when_unwanted() -> None:
         task = worker.state.tasks.get(task_key)
-        if task is None or task.state == "cancelled":
+        if task is None or task.state == "cancelled" or worker.status == Status.closing:
             raise Stopped
 
     with warnings.catch_warnings():

@@ -201,31 +201,6 @@ def test_only_refused_workers_are_one_clear_error(store, scheduler, start, monke
     assert store.state(cell_of("a").runs[0].key()).state == "queued"
 
 
-def test_scheduler_that_goes_away_is_one_clear_error(store, tmp_path):
-    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0")
-    shown = Shown()
-
-    def close():
-        cell = cell_of("a", budget=400, sleep=0.05)
-        deadline = time.monotonic() + 60
-        while not store.state(cell.runs[0].key()).step and time.monotonic() < deadline:
-            time.sleep(0.05)
-        cluster.close()
-
-    thread = threading.Thread(target=close)
-    thread.start()
-    with pytest.raises(EngineError, match="the Dask scheduler is gone"):
-        run_cells(
-            [cell_of("a", budget=400, sleep=0.05)],
-            store,
-            scheduler=cluster.scheduler_address,
-            console=shown.console(),
-            train=count,
-        )
-    thread.join()
-    assert store.state(cell_of("a", budget=400, sleep=0.05).runs[0].key()).step > 0
-
-
 # What a worker checks
 
 

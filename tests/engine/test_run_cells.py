@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from counting import cell_of, count
@@ -257,7 +258,7 @@ def test_killed_local_worker_is_replaced_and_its_shard_goes_on(store, tmp_path):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """A scheduler and two workers as processes of their own: address, worker processes."""
+    """A scheduler and two workers as processes of their own: address, workers, scheduler."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -279,14 +280,14 @@ def cluster(tmp_path):
     workers = [start("dask_worker", *worker) for _ in range(2)]
     with Client(address, timeout=90) as client:
         client.wait_for_workers(2, timeout=90)
-    yield address, workers
+    yield address, workers, scheduler
     for process in [*workers, scheduler]:
         process.kill()
         process.wait()
 
 
 def test_cluster_that_loses_a_worker_gives_the_bytes_of_this_process(cluster, store, tmp_path):
-    address, workers = cluster
+    address, workers, _ = cluster
     log = tmp_path / "log"
     cells = [
         cell_of("a", seeds=(1, 2, 3), budget=30, sleep=0.02, log=str(log)),
@@ -313,7 +314,7 @@ def test_cluster_that_loses_a_worker_gives_the_bytes_of_this_process(cluster, st
 
 
 def test_cluster_stops_when_the_engine_dies_and_goes_on_with_the_next(cluster, store, tmp_path):
-    address, workers = cluster
+    address, workers, _ = cluster
     cell = cell_of("a", seeds=(1, 2), budget=100, sleep=0.01)
     keys = [run.key() for run in cell.runs]
     driver = tmp_path / "driver.py"
@@ -329,6 +330,27 @@ def test_cluster_stops_when_the_engine_dies_and_goes_on_with_the_next(cluster, s
     summary = run_cells([cell], store, scheduler=address, console=quiet(), train=count)
     assert not summary.failed
     assert results(store, [cell]) == expected([cell], tmp_path)
+
+
+def test_scheduler_that_dies_is_one_clear_error_and_keeps_checkpoints(cluster, store):
+    address, _, scheduler = cluster
+    cell = cell_of("a", seeds=(1,), budget=1000, sleep=0.05)
+    key = cell.runs[0].key()
+
+    def kill_the_scheduler():
+        wait_until(lambda: (store.state(key).step or 0) >= 2)
+        scheduler.kill()
+
+    thread = threading.Thread(target=kill_the_scheduler)
+    thread.start()
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        pytest.raises(EngineError, match=r"the Dask scheduler is gone\. Start it and run again"),
+    ):
+        run_cells([cell], store, scheduler=address, console=quiet(), train=count)
+    thread.join()
+    wait_until(lambda: store.state(key).state == "interrupted")
+    assert store.state(key).step >= 2
 
 
 def test_scheduler_that_is_not_there_is_one_clear_error(store, monkeypatch):
