@@ -1,12 +1,12 @@
 """Dask workers that are quickly there and quickly replaced: `forking_workers.py ADDRESS COUNT`.
 
 This process loads everything once and forks COUNT workers of one thread; when one dies, it forks
-another. With a third argument the workers see no file below that folder, as on another machine.
+another.
 """
 
+import argparse
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import counting  # noqa: F401
@@ -15,9 +15,11 @@ from distributed import Worker
 import suite.engine.workers  # noqa: F401
 
 
-def serve(address):
+def serve(address, port):
+    settings = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "port": port}
+
     async def work():
-        async with Worker(address, nthreads=1, memory_limit=0, dashboard=False) as worker:
+        async with Worker(address, **settings) as worker:
             await worker.finished()
 
     asyncio.run(work())
@@ -34,16 +36,22 @@ def hide(folder):
     Path.read_text = read_text
 
 
-def main(address, count, hidden=None):
-    if hidden is not None:
-        hide(hidden)
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    parser.add_argument("count", type=int)
+    parser.add_argument("--port", type=int, help="of each worker; any free one")
+    parser.add_argument("--hide", help="a folder in which the workers see no file")
+    asked = parser.parse_args()
+    if asked.hide is not None:
+        hide(asked.hide)
     living = set()
     while True:
-        while len(living) < int(count):
+        while len(living) < asked.count:
             child = os.fork()
             if child == 0:
                 try:
-                    serve(address)
+                    serve(asked.address, asked.port)
                 finally:
                     os._exit(1)
             living.add(child)
@@ -52,4 +60,4 @@ def main(address, count, hidden=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -57,10 +58,10 @@ def start(scheduler, tmp_path):
     """Starts workers that are replaced when they die; returns the process that forks them."""
     started = []
 
-    def start_workers(count, root=ROOT, hidden=None):
-        arguments = [str(HERE / "forking_workers.py"), scheduler, str(count)]
+    def start_workers(count, *options, root=ROOT):
+        arguments = [HERE / "forking_workers.py", scheduler, count, *options]
         process = subprocess.Popen(
-            [sys.executable, *arguments, *([str(hidden)] if hidden else [])],
+            [sys.executable, *map(str, arguments)],
             env={**os.environ, "PYTHONPATH": str(root)},
             cwd=tmp_path,
             stderr=subprocess.DEVNULL,
@@ -129,6 +130,19 @@ def test_embedded_cluster_gives_up_a_shard_that_kills_every_worker(store, tmp_pa
     assert [state.state for state in summary.states.values()] == ["failed", "done"]
 
 
+def test_worker_that_takes_over_the_address_of_a_dead_one_is_checked_and_trains(
+    store, scheduler, start, tmp_path
+):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cells = [cell_of("a", seeds=(1,), kill_after=5, log=str(tmp_path / "log"))]
+    start(1, "--port", port)
+    summary = run_cells(cells, store, scheduler=scheduler, console=Shown().console(), train=count)
+    assert not summary.failed
+    assert starts(tmp_path / "log") == [0, 5, 10, 15]
+
+
 def test_shard_saves_more_often_after_a_death_without_an_advance(store, scheduler, start, tmp_path):
     cells = [
         cell_of("a", (1,), budget=12, kill_after=6, checkpoint_within=4, log=str(tmp_path / "log"))
@@ -179,7 +193,7 @@ def test_worker_with_other_code_gets_no_shard_and_one_that_joins_later_trains_al
 def test_worker_without_the_folder_gets_no_shard_and_the_others_go_on(store, scheduler, start):
     cells = [cell_of("a", seeds=(1, 2, 3), sleep=0.05), cell_of("b", seeds=(1, 2), sleep=0.05)]
     shown = Shown()
-    others = [start(1, hidden=store.root), start(1)]
+    others = [start(1, "--hide", store.root), start(1)]
     summary = run_cells(cells, store, scheduler=scheduler, console=shown.console(), train=count)
     assert not summary.failed
     processes = {store.provenance(key)["process"] for key in summary.trained}
@@ -191,7 +205,7 @@ def test_worker_without_the_folder_gets_no_shard_and_the_others_go_on(store, sch
 
 def test_only_refused_workers_are_one_clear_error(store, scheduler, start, monkeypatch):
     monkeypatch.setattr(engine, "REFUSED_SECONDS", 0.5)
-    start(2, hidden=store.root)
+    start(2, "--hide", store.root)
     with pytest.raises(EngineError, match="no worker of the cluster can train") as raised:
         run_cells(
             [cell_of("a")], store, scheduler=scheduler, console=Shown().console(), train=count
@@ -252,9 +266,9 @@ def test_process_that_took_over_an_address_does_not_train_unchecked(store):
 
 @pytest.mark.long
 def test_thousand_runs_with_a_worker_killed_every_second_have_the_bytes_of_this_process(
-    store, scheduler, start, tmp_path
+    store, scheduler, start, tmp_path, monkeypatch
 ):
-    cells = [cell_of(f"c{i}", seeds=range(4), budget=10, sleep=0.01) for i in range(250)]
+    cells = [cell_of(f"c{i}", seeds=range(4), budget=8, sleep=0.01) for i in range(250)]
     forks = psutil.Process(start(4).pid)
     over, killed = threading.Event(), []
 
@@ -278,5 +292,7 @@ def test_thousand_runs_with_a_worker_killed_every_second_have_the_bytes_of_this_
     assert len(killed) >= 20
     assert len(summary.states) == 1000 and not summary.failed
     inline = Store(tmp_path / "inline")
+    monkeypatch.setattr("counting.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("suite.store.atomic._flush", lambda path: None)  # a test need not keep it
     run_cells(cells, inline, console=Shown().console(), train=count)
     assert bytes_of(store, cells) == bytes_of(inline, cells)

@@ -349,7 +349,7 @@ def test_scheduler_that_dies_is_one_clear_error_and_keeps_checkpoints(cluster, s
     ):
         run_cells([cell], store, scheduler=address, console=quiet(), train=count)
     thread.join()
-    wait_until(lambda: store.state(key).state == "interrupted")
+    wait_until(lambda: store.state(key).state == "interrupted", seconds=15)
     assert store.state(key).step >= 2
 
 
