@@ -1,12 +1,14 @@
 """Dask workers that are quickly there and quickly replaced: `forking_workers.py ADDRESS COUNT`.
 
 This process loads everything once and forks COUNT workers of one thread; when one dies, it forks
-another.
+another. When the test's process is gone, so are they.
 """
 
 import argparse
 import asyncio
 import os
+import signal
+import time
 from pathlib import Path
 
 import counting  # noqa: F401
@@ -45,8 +47,8 @@ def main():
     asked = parser.parse_args()
     if asked.hide is not None:
         hide(asked.hide)
-    living = set()
-    while True:
+    test, living = os.getppid(), set()
+    while os.getppid() == test:
         while len(living) < asked.count:
             child = os.fork()
             if child == 0:
@@ -55,8 +57,10 @@ def main():
                 finally:
                     os._exit(1)
             living.add(child)
-        dead, _ = os.wait()
-        living.remove(dead)
+        time.sleep(0.02)
+        dead, _ = os.waitpid(-1, os.WNOHANG)
+        living.discard(dead)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

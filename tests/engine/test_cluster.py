@@ -28,6 +28,20 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
+@pytest.fixture(autouse=True)
+def waiting_ends():
+    """An engine that waits for ever fails its test."""
+
+    def give_up(*_):
+        raise AssertionError("the engine did not end within four minutes")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(240)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 class Shown(io.StringIO):
     """What the engine shows; waits for a text."""
 
