@@ -46,6 +46,10 @@ SCHEDULER_GONE = (
 )
 
 
+class Lost(Exception):
+    """A task was over, and what is known of it died with its worker."""
+
+
 class EngineError(Exception):
     """The cluster cannot be reached, is gone or cannot train; the message says what to do."""
 
@@ -142,7 +146,7 @@ class Training:
         before = self._threads
         try:
             self._threads = self._client.nthreads()
-        except (OSError, RuntimeError, ValueError) as error:
+        except OSError as error:
             raise EngineError(SCHEDULER_GONE) from error
         for address in before.keys() - self._threads.keys():
             self._lose(address)
@@ -182,15 +186,11 @@ class Training:
             if future.status == "pending":
                 continue
             del self._checks[address]
-            if future.status == "finished":
+            error = _outcome(future)
+            if error is None:
                 self._accepted.add(address)
                 continue
-            if future.status == "lost":
-                continue
-            if future.status != "error":
-                raise EngineError(SCHEDULER_GONE)
-            error = future.exception()
-            if isinstance(error, KilledWorker):
+            if isinstance(error, KilledWorker | Lost):
                 continue
             if isinstance(error, Refused):
                 why = f"{error}."
@@ -251,21 +251,16 @@ class Training:
 
         for future in [future for future in self._running if future.status != "pending"]:
             job, address = self._running.pop(future)
-            if future.status == "finished":
+            error = _outcome(future)
+            if error is None:
                 continue
-            if future.status == "lost":
-                self._died(job, address)
-                continue
-            if future.status != "error":
-                raise EngineError(SCHEDULER_GONE)
-            error = future.exception()
             if isinstance(error, Busy):
                 self._display.note(str(error))
                 self._asleep.append((time.monotonic() + BUSY_SECONDS, job))
             elif isinstance(error, Unchecked):
                 self._accepted.discard(address)
                 self._died(job, address)
-            elif isinstance(error, KilledWorker):
+            elif isinstance(error, KilledWorker | Lost):
                 self._died(job, address)
             elif isinstance(error, StoreError):
                 raise error
@@ -296,6 +291,19 @@ class Training:
 
     def _reached(self, shard: Shard) -> list[float]:
         return [_step(self._store.state(run.key())) for run in shard.runs]
+
+
+def _outcome(future: Any) -> BaseException | None:
+    """What a task that is over raised; None when nothing. Raises EngineError without scheduler."""
+    status = future.status
+    error: BaseException | None = future.exception() if status == "error" else None
+    # Else the scheduler has a lost result computed again.
+    future.release()
+    if status == "lost":
+        return Lost()
+    if status not in ("finished", "error"):
+        raise EngineError(SCHEDULER_GONE)
+    return error
 
 
 def _step(state: RunState) -> float:
