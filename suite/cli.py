@@ -23,8 +23,9 @@ from suite.commands.status import status as count_states
 from suite.commands.why import Difference, Traces, compare
 from suite.conformance import conform, conform_environment
 from suite.engine.analyse import analyse_cells, digests
-from suite.engine.calibration import slowness
-from suite.engine.run import EngineError, run_cells
+from suite.engine.cluster import EngineError
+from suite.engine.duration import duration, pace
+from suite.engine.run import run_cells
 from suite.envs.families import FAMILIES
 from suite.envs.make import make_environment
 from suite.envs.pictures import Policy, Renderer
@@ -153,34 +154,42 @@ def plan(
         changed = write_plan(planned, write)
         console.print(f"{len(planned.cells)} cells planned at {scale}, {len(changed)} changed")
     else:
-        _show_plan(list(planned.cells), scale, jobs)
+        _show_plan(project, list(planned.cells), scale, jobs)
 
 
-def _show_plan(cells: list[Cell], scale: Scale, jobs: int) -> None:
+def _show_plan(project: Project, cells: list[Cell], scale: Scale, jobs: int) -> None:
     store = Store(RUNS)
     table = Table("cell", "to run", "steps", "core time", "memory", box=None)
-    steps, seconds, memory = 0, 0.0, 0
-    factor = slowness()
+    waiting: list[Cell] = []
+    seconds, memory = 0.0, 0
+    here = pace((cell for one in SCALES for cell in project.cells[one]), store)
     for cell in cells:
-        waiting = tuple(run for run in cell.runs if not store.state(run.key()).complete)
-        if not waiting:
+        runs = tuple(run for run in cell.runs if not store.state(run.key()).complete)
+        if not runs:
             table.add_row(cell.id, "done", "", "", "")
             continue
-        left = cell.model_copy(update={"runs": waiting})
+        left = cell.model_copy(update={"runs": runs})
+        cost = here.of(cell.id, runs[0]) * seconds_estimate(left)
         table.add_row(
             cell.id,
-            f"{len(waiting)} of {len(cell.runs)} seeds",
+            f"{len(runs)} of {len(cell.runs)} seeds",
             f"{left.steps:,}",
-            _duration(factor * seconds_estimate(left)),
+            _duration(cost),
             _bytes(memory_estimate(left)),
         )
-        steps += left.steps
-        seconds += factor * seconds_estimate(left)
+        waiting.append(left)
+        seconds += cost
         memory = max(memory, memory_estimate(left))
     console.print(table)
+    if not waiting:
+        console.print(f"{scale}: nothing is left to train")
+        return
+    measured = sum(here.measured(cell.id, cell.runs[0]) for cell in waiting)
     console.print(
-        f"{scale}: {steps:,} steps, {_duration(seconds)} of core time, about "
-        f"{_duration(seconds / jobs)} with {jobs} processes of at most {_bytes(memory)}"
+        f"{scale}: {sum(cell.steps for cell in waiting):,} steps, {_duration(seconds)} of core "
+        f"time, about {_duration(duration(waiting, jobs, here))} with {jobs} processes of at most "
+        f"{_bytes(memory)}; {measured} of {len(waiting)} cells estimated from finished runs, the "
+        "others from the speed of this processor"
     )
 
 

@@ -6,9 +6,6 @@ from collections.abc import Callable
 
 import torch
 
-# `calibration_seconds` on the machine where the constants of `suite.specs.planning` were measured.
-REFERENCE_SECONDS = 0.022
-
 
 def calibration_work() -> Callable[[], None]:
     """The piece of work: ten batched products of [6, 256, 256] float32."""
@@ -36,8 +33,3 @@ def calibration_seconds(repeats: int = 20) -> float:
         times.append(time.perf_counter() - started)
     torch.set_num_threads(threads)
     return statistics.median(times)
-
-
-def slowness() -> float:
-    """Seconds here for a second on the reference machine."""
-    return calibration_seconds() / REFERENCE_SECONDS

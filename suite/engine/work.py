@@ -11,6 +11,9 @@ from suite.specs.models import RunSpec
 from suite.store.atomic import StoreError
 from suite.store.store import RunLocked, Store
 
+# How long to leave a shard alone whose runs another process trains.
+BUSY_SECONDS = 2.0
+
 
 @dataclass(frozen=True)
 class Shard:

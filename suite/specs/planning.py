@@ -10,28 +10,33 @@ from suite.specs import registry
 from suite.specs.loading import Project
 from suite.specs.models import Cell, Plan, RunSpec, Scale
 
-# Measured on one core of a 2-core cloud machine, 3 to 5 seeds stacked, one thread.
+# CPU seconds on one core of a 2-core cloud machine (AMD EPYC, Zen 5), 2 to 8 seeds stacked, one
+# thread, with other processes on both cores. `suite.engine.duration` has its time of a fixed piece
+# of work.
 SECONDS_PER_UPDATE = {
-    "td3": 5.0e-3,
-    "sac": 7.0e-3,
+    "td3": 6.6e-3,
+    "sac": 9.2e-3,
     "rad": 1.7e-8,  # per pixel and filter of a batch: 70 ms for rad-small, 0.5 s for rad-official
-    "dqn": 1.2e-3,
-    "ppo": 3.0e-4,
-    "classifier": 2.5e-4,
-    "dead_unit_walk": 5.0e-5,
+    "dqn": 1.6e-3,
+    "ppo": 5.0e-4,
+    "classifier": 1.6e-4,
+    "dead_unit_walk": 6.0e-6,
 }
 SECONDS_PER_UPDATE_ELSEWHERE = 1.0e-3  # a guess, for agents of other packages
-SECONDS_PER_STEP = {
+NORMALISED = {"classifier": 1.7, "dqn": 1.6, "ppo": 1.3}  # times as long with normalised layers
+NORMALISED_ELSEWHERE = 1.1
+NORMALISING = ("norm", "nap")  # kinds of plug-ins
+SECONDS_PER_STEP = {  # of the environment and the acting, in training and in evaluation
     "mujoco": 1.0e-4,
     "dmc": 3.0e-4,
-    "dmc_pixels": 3.0e-3,
+    "dmc_pixels": 4.2e-3,
     "minatar": 5.0e-5,
     "classic": 3.0e-5,
     "gymnasium": 1.0e-4,
     "synthetic": 0.0,
 }
 SECONDS_PER_STEP_ELSEWHERE = 1.0e-4  # a guess, for environments of other packages
-SECONDS_PER_EVALUATION_STEP = 2.0e-4
+SECONDS_PER_START = {"dmc_pixels": 1.5}  # building a seed's environments; elsewhere little
 EPISODE_STEPS = 100  # of an evaluation episode without a limit
 PROCESS_BYTES = 400_000_000  # Python, PyTorch and the environments
 FLOAT_BYTES = 4
@@ -55,7 +60,8 @@ def updates(run: RunSpec) -> int:
 
 
 def seconds_estimate(cell: Cell) -> float:
-    """Seconds of one core that all seeds of the cell take together."""
+    """Seconds of one core that all seeds of the cell take together on the machine where the
+    constants were measured."""
     return sum(_seconds(run) for run in cell.runs)
 
 
@@ -69,11 +75,13 @@ def _seconds(run: RunSpec) -> float:
     if run.agent.kind == "rad":
         s = run.agent.settings
         update *= int(s["batch_size"]) * int(s["image_size"]) ** 2 * int(s["filters"])
-    learning = updates(run) * update
-    acting = run.budget * SECONDS_PER_STEP.get(run.task.family, SECONDS_PER_STEP_ELSEWHERE)
+    if any(plugin.kind in NORMALISING for plugin in run.plugins):
+        update *= NORMALISED.get(run.agent.kind, NORMALISED_ELSEWHERE)
+    step = SECONDS_PER_STEP.get(run.task.family, SECONDS_PER_STEP_ELSEWHERE)
     evaluations = 1 + run.budget // run.evaluate_every
-    steps = evaluations * run.evaluation_episodes * (run.task.episode_limit or EPISODE_STEPS)
-    return learning + acting + steps * SECONDS_PER_EVALUATION_STEP
+    evaluation = evaluations * run.evaluation_episodes * (run.task.episode_limit or EPISODE_STEPS)
+    acting = (run.budget + evaluation) * step
+    return updates(run) * update + acting + SECONDS_PER_START.get(run.task.family, 0.0)
 
 
 def _bytes(run: RunSpec) -> int:

@@ -12,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from suite import extensions
-from suite.store import numerics
+from suite.store import numerics, processor
 
 LIBRARIES = (*numerics.LIBRARIES, "scipy", "safetensors", "dask")
 
@@ -31,7 +31,7 @@ def collect(device: str = "cpu", root: Path | None = None) -> dict[str, Any]:
         "libraries": {name: numerics.installed(name) for name in LIBRARIES},
         "extensions": extensions.versions(),
         "system": numerics.system(),
-        "cpu": _cpu(),
+        "cpu": processor.name(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "torch_threads": torch.get_num_threads(),
@@ -64,15 +64,6 @@ def _git(root: Path) -> dict[str, Any] | None:
 def _constraints(root: Path) -> str | None:
     path = root / "constraints.txt"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
-
-
-def _cpu() -> str | None:
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or None
 
 
 def _blas() -> list[str]:

@@ -26,6 +26,8 @@ class Progress:
 def cell_of(name, seeds=(1, 2), budget=20, **settings):
     """A cell of runs for `count`. Settings: `sleep` seconds a step; `raise_for`, `full_disk_for`,
     `kill_for` a seed, in the middle; `kill_once` a path that is there after the first kill;
+    `kill_after` so many steps of a process; `checkpoint_within` seconds between two checkpoints,
+    which are not made when asked for less often;
     `log` a file that gets a line `pid first_step` whenever a run starts; `warn` of what."""
     task = TaskSpec(name=name, family="minatar", environment="breakout", episode_limit=10)
     agent = AgentSpec(name="counter", kind="td3", settings=settings)
@@ -47,10 +49,11 @@ def cell_of(name, seeds=(1, 2), budget=20, **settings):
 def count(runs, store, cell, scale, device, report, checkpoint_seconds):
     """Train as `suite.training.shard.train_shard` does, one seed after the other."""
     for run in runs:
-        _count(run, store, cell, scale, report, len(runs))
+        within = run.agent.settings.get("checkpoint_within", checkpoint_seconds)
+        _count(run, store, cell, scale, report, len(runs), checkpoint_seconds <= within)
 
 
-def _count(run, store, cell, scale, report, companions):
+def _count(run, store, cell, scale, report, companions, checkpoints):
     key, settings = run.key(), run.agent.settings
     checkpoint = store.load_checkpoint(key)
     step = checkpoint.step if checkpoint else 0
@@ -60,13 +63,17 @@ def _count(run, store, cell, scale, report, companions):
             file.write(f"{os.getpid()} {step}\n")
     if "warn" in settings:
         warnings.warn(f"seed {run.seed} {settings['warn']}", stacklevel=1)
+    first = step
     while step < run.budget:
+        if step - first == settings.get("kill_after"):
+            os.kill(os.getpid(), signal.SIGKILL)
         if step == run.budget // 2:
             _misbehave(run.seed, settings)
         time.sleep(settings.get("sleep", 0.0))
         step += 1
         value = hashlib.sha256(f"{run.seed}/{step}/{value}".encode()).hexdigest()
-        store.save_checkpoint(key, step, {"step": np.array(step)}, {"value": value})
+        if checkpoints:
+            store.save_checkpoint(key, step, {"step": np.array(step)}, {"value": value})
         report(Progress((key,), step, run.budget, 100.0, float(step)))
     record = {
         "key": key,

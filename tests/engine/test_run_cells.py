@@ -17,8 +17,9 @@ from counting import cell_of, count
 from distributed import Client
 from rich.console import Console
 
-from suite.engine import run as engine
-from suite.engine.run import EngineError, run_cells
+from suite.engine import cluster as engine
+from suite.engine.cluster import EngineError
+from suite.engine.run import run_cells
 from suite.store.atomic import StoreError
 from suite.store.store import Store
 
@@ -156,7 +157,8 @@ def test_unwritable_store_is_one_clear_error(tmp_path):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_run_that_another_process_trains_is_waited_for(store, tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("suite.engine.run.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("suite.engine.cluster.BUSY_SECONDS", 0.1)
     log = tmp_path / "log"
     cell = cell_of("a", log=str(log))
     key = cell.runs[1].key()
@@ -254,18 +256,9 @@ def test_killed_local_worker_is_replaced_and_its_shard_goes_on(store, tmp_path):
     assert results(store, cells) == expected(cells, tmp_path)
 
 
-def test_shard_that_kills_every_worker_fails_and_others_go_on(store):
-    cells = [cell_of("a", seeds=(1,), kill_for=1), cell_of("b", sleep=0.05)]
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
-        summary = run_cells(cells, store, jobs=2, console=quiet(), train=count)
-    assert [summary.states[run.key()].state for run in cells[1].runs] == ["done", "done"]
-    killed = summary.states[cells[0].runs[0].key()]
-    assert killed.state == "failed" and "workers that trained it died" in killed.message
-
-
 @pytest.fixture
 def cluster(tmp_path):
-    """A scheduler and two workers as processes of their own: address, worker processes."""
+    """A scheduler and two workers as processes of their own: address, workers, scheduler."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -287,14 +280,14 @@ def cluster(tmp_path):
     workers = [start("dask_worker", *worker) for _ in range(2)]
     with Client(address, timeout=90) as client:
         client.wait_for_workers(2, timeout=90)
-    yield address, workers
+    yield address, workers, scheduler
     for process in [*workers, scheduler]:
         process.kill()
         process.wait()
 
 
 def test_cluster_that_loses_a_worker_gives_the_bytes_of_this_process(cluster, store, tmp_path):
-    address, workers = cluster
+    address, workers, _ = cluster
     log = tmp_path / "log"
     cells = [
         cell_of("a", seeds=(1, 2, 3), budget=30, sleep=0.02, log=str(log)),
@@ -321,7 +314,7 @@ def test_cluster_that_loses_a_worker_gives_the_bytes_of_this_process(cluster, st
 
 
 def test_cluster_stops_when_the_engine_dies_and_goes_on_with_the_next(cluster, store, tmp_path):
-    address, workers = cluster
+    address, workers, _ = cluster
     cell = cell_of("a", seeds=(1, 2), budget=100, sleep=0.01)
     keys = [run.key() for run in cell.runs]
     driver = tmp_path / "driver.py"
@@ -337,6 +330,27 @@ def test_cluster_stops_when_the_engine_dies_and_goes_on_with_the_next(cluster, s
     summary = run_cells([cell], store, scheduler=address, console=quiet(), train=count)
     assert not summary.failed
     assert results(store, [cell]) == expected([cell], tmp_path)
+
+
+def test_scheduler_that_dies_is_one_clear_error_and_keeps_checkpoints(cluster, store):
+    address, _, scheduler = cluster
+    cell = cell_of("a", seeds=(1,), budget=1000, sleep=0.05)
+    key = cell.runs[0].key()
+
+    def kill_the_scheduler():
+        wait_until(lambda: (store.state(key).step or 0) >= 2)
+        scheduler.kill()
+
+    thread = threading.Thread(target=kill_the_scheduler)
+    thread.start()
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        pytest.raises(EngineError, match=r"the Dask scheduler is gone\. Start it and run again"),
+    ):
+        run_cells([cell], store, scheduler=address, console=quiet(), train=count)
+    thread.join()
+    wait_until(lambda: store.state(key).state == "interrupted", seconds=15)
+    assert store.state(key).step >= 2
 
 
 def test_scheduler_that_is_not_there_is_one_clear_error(store, monkeypatch):
