@@ -1,4 +1,7 @@
-"""The `suite` command: plan, train, judge, report. Run it in the project's folder."""
+"""The `suite` command: plan, train, judge, report. Run it in the project's folder.
+
+What takes long to import, as PyTorch and SciPy do, is imported by the commands that need it.
+"""
 
 import gc
 import json
@@ -7,52 +10,40 @@ import warnings
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from suite import expected
-from suite.commands.doctor import examine, smoke_can_run
 from suite.commands.export import ExportError, rows, write_csv, write_parquet, write_tensorboard
 from suite.commands.known_runs import UnknownRunError, find_run, known_runs
 from suite.commands.status import STATES, state_of
 from suite.commands.status import status as count_states
 from suite.commands.why import Difference, Traces, compare
-from suite.conformance import conform, conform_environment
-from suite.engine.analyse import analyse_cells, digests
 from suite.engine.cluster import EngineError
 from suite.engine.duration import duration, pace
-from suite.engine.run import run_cells
-from suite.envs.families import FAMILIES
-from suite.envs.make import make_environment
-from suite.envs.pictures import Policy, Renderer
-from suite.envs.pictures import render as draw_task
 from suite.extensions import ExtensionError
-from suite.judging import judge_all, judge_by_scale
-from suite.plugins.registry import PLUGINS
-from suite.report.page import write_report
-from suite.report.results import write_curves, write_verdicts
-from suite.specs.arguments import arguments_model, resolved
-from suite.specs.checking import Checker
-from suite.specs.loading import Project, load_project
+from suite.specs import kept
 from suite.specs.models import SCALES, Cell, Scale, TaskSpec
 from suite.specs.pipeline import read_study, write_plan
-from suite.specs.planning import memory_estimate, seconds_estimate
+from suite.specs.planning import keep_estimates, memory_estimate, seconds_estimate
 from suite.specs.planning import plan as plan_cells
+from suite.specs.project import Project
 from suite.specs.source import SpecError, parse_yaml
 from suite.stats.collecting import begun_runs, collect_runs
 from suite.stats.runs import Run
-from suite.stats.verdicts import Verdict, side_by_side
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
 from suite.store.numerics import NOT_RECORDED
 from suite.store.store import Store
-from suite.training.loading import agent_from_checkpoint
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+if TYPE_CHECKING:
+    from suite.envs.pictures import Policy
+    from suite.stats.verdicts import Verdict
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__.partition("\n")[0])
 console = Console()
 errors = Console(stderr=True)
 
@@ -99,7 +90,7 @@ def _one_line(
 
 
 def _project() -> Project:
-    return load_project(Path())
+    return kept.project(Path())
 
 
 def _chosen(project: Project, scale: Scale, names: list[str] | None) -> list[Cell]:
@@ -191,6 +182,7 @@ def _show_plan(project: Project, cells: list[Cell], scale: Scale, jobs: int) -> 
         f"{_bytes(memory)}; {measured} of {len(waiting)} cells estimated from finished runs, the "
         "others from the speed of this processor"
     )
+    keep_estimates()
 
 
 def _duration(seconds: float) -> str:
@@ -217,6 +209,8 @@ def run(
 
 
 def _train(cells: list[Cell], jobs: int, scheduler: str | None = None, device: str = "cpu") -> None:
+    from suite.engine.run import run_cells
+
     summary = run_cells(
         cells, Store(RUNS), jobs=jobs, scheduler=scheduler, device=device, console=console
     )
@@ -275,6 +269,8 @@ def analyse(
 
     Nothing is trained.
     """
+    from suite.engine.analyse import analyse_cells, digests
+
     chosen, store = _chosen(_project(), scale, cells), Store(RUNS)
     found = analyse_cells(chosen, store, jobs, console)
     _say(f"{found.computed} analyses computed, {found.present} were there")
@@ -301,7 +297,9 @@ def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
     console.print(f"{len(written)} runs of scale {scale} are in {EVIDENCE}")
 
 
-def _verdicts(project: Project) -> tuple[list[Any], list[Verdict]]:
+def _verdicts(project: Project) -> tuple[list[Any], "list[Verdict]"]:
+    from suite.judging import judge_all
+
     runs = collect_runs(project, Store(RUNS), EVIDENCE)
     return runs, judge_all(project, runs)
 
@@ -309,10 +307,17 @@ def _verdicts(project: Project) -> tuple[list[Any], list[Verdict]]:
 @app.command()
 def verify(
     record: Annotated[
-        bool, typer.Option("--record", help=f"write {expected.PATH}, with which pytest compares")
+        bool,
+        typer.Option(
+            "--record",
+            help="write reports/expected_verdicts.yaml, with which pytest compares",
+        ),
     ] = False,
 ) -> None:
     """Judge every claim from finished runs and evidence; write reports/verdicts.json."""
+    from suite.report.results import write_curves, write_verdicts
+    from suite.stats.verdicts import side_by_side
+
     project = _project()
     runs, verdicts = _verdicts(project)
     REPORTS.mkdir(exist_ok=True)
@@ -329,6 +334,9 @@ def verify(
 
 def _record(project: Project, runs: list[Run]) -> None:
     """Record the verdicts, and say what that changes."""
+    from suite import expected
+    from suite.judging import judge_by_scale
+
     with TemporaryDirectory() as nothing:
         committed = collect_runs(project, Store(Path(nothing)), EVIDENCE)
     found = expected.record(
@@ -352,6 +360,8 @@ def _record(project: Project, runs: list[Run]) -> None:
 @app.command()
 def report() -> None:
     """Write reports/report.html and reports/summary.md."""
+    from suite.report.page import write_report
+
     project = _project()
     runs, verdicts = _verdicts(project)
     REPORTS.mkdir(exist_ok=True)
@@ -363,12 +373,16 @@ def report() -> None:
 def render(
     task: Annotated[str, typer.Argument(help="name of a task of tasks/*.yaml")],
     output: Annotated[Path, typer.Argument(help="a .png or .gif to write")],
-    renderer: Annotated[Renderer, typer.Option(help="both: side by side")] = "raycast",
+    renderer: Annotated[
+        Literal["raycast", "gl", "both"], typer.Option(help="both: side by side")
+    ] = "raycast",
     run: Annotated[str | None, typer.Option(help="key of a run whose greedy policy acts")] = None,
     steps: Annotated[int, typer.Option(min=0, help="steps; a picture shows the last")] = 20,
     size: Annotated[int, typer.Option(min=8, max=480, help="height and width in pixels")] = 200,
 ) -> None:
     """Draw a task, or a trained run in it, as a picture or an animation."""
+    from suite.envs.pictures import render as draw_task
+
     tasks = _project().tasks
     if task not in tasks:
         raise typer.BadParameter(f"no task {task}; known: {', '.join(tasks)}")
@@ -380,8 +394,10 @@ def render(
     console.print(f"{output}")
 
 
-def _greedy(run: str) -> Policy:
+def _greedy(run: str) -> "Policy":
     """The greedy policy of a run, for one observation at a time."""
+    from suite.training.loading import agent_from_checkpoint
+
     agent = agent_from_checkpoint(Store(RUNS), run)
 
     def act(observation: np.ndarray) -> np.ndarray:
@@ -404,6 +420,9 @@ def conform_(
 ) -> None:
     """Test that a plug-in keeps the laws of grouping, resuming, looking and being off, or that an
     environment's episodes depend on their seed and actions alone."""
+    from suite.conformance import conform, conform_environment
+    from suite.plugins.registry import PLUGINS
+
     if (plugin is None) == (environment is None):
         raise typer.BadParameter("name a plug-in, or --environment FAMILY ID")
     if environment is not None:
@@ -418,6 +437,11 @@ def _environment(family: str, name: str, arguments: str) -> TaskSpec:
 
     Raises BadParameter when it cannot be built and SpecError for wrong arguments.
     """
+    from suite.envs.families import FAMILIES
+    from suite.envs.make import make_environment
+    from suite.specs.arguments import arguments_model, resolved
+    from suite.specs.checking import Checker
+
     if family not in FAMILIES:
         raise typer.BadParameter(f"no family {family}; known: {', '.join(FAMILIES)}")
     task = TaskSpec(name="conform", family=family, environment=name)
@@ -488,6 +512,8 @@ def _say_traces(traces: Traces) -> None:
 @app.command()
 def doctor() -> None:
     """Say what this machine can and can't run, and the command that mends what can't be."""
+    from suite.commands.doctor import examine, smoke_can_run
+
     checks = []
     for check in examine(_project(), RUNS):
         checks.append(check)

@@ -14,8 +14,9 @@ import torch
 
 from suite.engine.run import run_cells
 from suite.specs.claims import ClaimSpec
-from suite.specs.loading import Project, load_project
+from suite.specs.loading import load_project
 from suite.specs.models import SCALES, Cell, Scale
+from suite.specs.project import Project
 from suite.stats import sequential
 from suite.stats.collecting import collect_runs
 from suite.stats.correction import corrected

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import torch
 
-from suite.specs.loading import Project
 from suite.specs.models import SCALES, Cell, Scale
 from suite.specs.planning import memory_estimate
+from suite.specs.project import Project
 from suite.store.atomic import StoreError, replace_bytes
 
 PYTHON = (3, 11)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from suite.specs.loading import Project
 from suite.specs.models import SCALES
+from suite.specs.project import Project
 from suite.stats.runs import Run
 from suite.store.atomic import temporary
 

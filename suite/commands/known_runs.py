@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from suite.specs.loading import Project
 from suite.specs.models import SCALES, Cell
+from suite.specs.project import Project
 from suite.stats.collecting import collect_runs, staleness
 from suite.stats.runs import Run
 from suite.store.evidence import from_store, read

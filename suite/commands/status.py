@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from suite.specs.loading import Project
 from suite.specs.models import SCALES, Scale
+from suite.specs.project import Project
 from suite.stats.runs import Run
 from suite.store.store import State
 

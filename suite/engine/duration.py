@@ -19,6 +19,7 @@ from statistics import median
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from suite import cache
 from suite.engine.shards import make_shards
 from suite.specs.models import Cell, RunSpec
 from suite.specs.planning import seconds_estimate
@@ -117,8 +118,7 @@ def work_seconds() -> float:
 
 
 def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rl-claims" / "processor.json"
+    return cache.folder() / "processor.json"
 
 
 def _measure() -> float:

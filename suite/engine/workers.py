@@ -3,24 +3,16 @@
 Nothing here imports what trains: a worker that starts is soon ready to be checked.
 """
 
-import functools
-import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from uuid import uuid4
 
-import baselines
-import suite
-from suite import extensions
 from suite.engine.work import Shard, Train, work
+from suite.running_code import running_code
 from suite.store.atomic import storing
-
-PACKAGES = (suite, baselines)
-LIBRARIES = ("torch", "numpy", "mujoco")
 
 
 class Refused(Exception):
@@ -43,30 +35,8 @@ class Stopped(BaseException):
 class Terms:
     """What an engine asks of a worker."""
 
-    code: Mapping[str, str]  # `code()` of the engine's process
+    code: Mapping[str, str]  # `running_code()` of the engine's process
     token: Path  # a file that the engine wrote into the store's folder; it holds its own name
-
-
-@functools.cache
-def code() -> Mapping[str, str]:
-    """The code that this process runs, by name: a digest of the source of `suite` and `baselines`,
-    and the versions of the libraries and extensions that training depends on."""
-    source = hashlib.sha256()
-    for package in PACKAGES:
-        for folder in sorted(package.__path__):
-            for path in sorted(Path(folder).rglob("*.py")):
-                name = path.relative_to(folder).as_posix()
-                source.update(f"{package.__name__}/{name}\0".encode())
-                source.update(hashlib.sha256(path.read_bytes()).digest())
-    libraries = {name: _installed(name) for name in LIBRARIES}
-    return {"source": source.hexdigest()[:12], **libraries, **extensions.versions()}
-
-
-def _installed(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 @contextmanager
@@ -76,7 +46,7 @@ def terms(root: Path) -> Iterator[Terms]:
     with storing("write", token):
         token.write_text(token.name)
     try:
-        yield Terms(code(), token)
+        yield Terms(running_code(), token)
     finally:
         token.unlink(missing_ok=True)
 
@@ -87,7 +57,7 @@ _checked: set[str] = set()
 
 def check(terms: Terms) -> None:
     """Raises Refused when this process runs other code than the engine or has another folder."""
-    here = code()
+    here = running_code()
     differences = [
         f"{name} {here.get(name, 'not installed')} there, {terms.code.get(name, 'none')} here"
         for name in dict.fromkeys([*terms.code, *here])

@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar, Union
 
 from pydantic import ValidationError
 
-from suite import extensions
+from suite import cache, extensions
 from suite.envs.families import FAMILIES, Own
 from suite.envs.make import make_environment
 from suite.envs.opengl import import_mujoco
@@ -265,21 +265,12 @@ def _kept(of: Mapping[str, Any], model: type[Found], find: Callable[[], Found]) 
     ).hexdigest()[:24]
     if key in _shipped():
         return model.model_validate_json(json.dumps(_shipped()[key]))
-    path = folder() / f"{key}.json"
+    path = cache.folder() / f"{key}.json"
     known = _read(path, model)
     if known is None:
         known = find()
         _write(path, known)
     return known
-
-
-def folder() -> Path:
-    """Where it is kept: SUITE_CACHE, or rl-claims in the user's cache."""
-    chosen = os.environ.get("SUITE_CACHE")
-    if chosen:
-        return Path(chosen)
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "rl-claims"
 
 
 def _read(path: Path, model: type[Found]) -> Found | None:

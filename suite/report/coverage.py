@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.specs.loading import Project
 from suite.specs.models import SCALES, Cell, RunSpec, Scale, canonical
 from suite.specs.planning import updates
+from suite.specs.project import Project
 from suite.stats.runs import Run
 from suite.store import numerics
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from suite.report.numbers import confidence
 from suite.specs.claims import ClaimSpec, KindOfClaim
-from suite.specs.loading import Project, Study
+from suite.specs.project import Project, Study
 from suite.stats import wording
 from suite.stats.nulls import ResolvedNull
 from suite.stats.verdicts import STATES, AtScale, Comparison, Verdict, VerdictState

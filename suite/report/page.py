@@ -29,8 +29,8 @@ from suite.report.settling import Settling, settling
 from suite.report.side_by_side import SideBySide, load_side_by_side
 from suite.report.summary import SYMBOLS, summary
 from suite.specs.figures import PaperFigure
-from suite.specs.loading import Project, Study
 from suite.specs.models import SCALES, TaskSpec
+from suite.specs.project import Project, Study
 from suite.stats import sequential
 from suite.stats.runs import Run
 from suite.stats.verdicts import STATES, Verdict

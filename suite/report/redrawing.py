@@ -24,8 +24,8 @@ from suite.report.panels import (
 )
 from suite.report.references import ByClaim, references
 from suite.specs.figures import PaperFigure
-from suite.specs.loading import Study
 from suite.specs.models import SCALES
+from suite.specs.project import Study
 from suite.stats.runs import Run, is_named
 
 

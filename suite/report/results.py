@@ -11,7 +11,7 @@ from typing import Any
 
 from suite.report.judged import counts
 from suite.report.panels import MAIN_SERIES, group_title, grouped, lines_of
-from suite.specs.loading import Project
+from suite.specs.project import Project
 from suite.stats.runs import Run
 from suite.stats.verdicts import Verdict, in_words
 

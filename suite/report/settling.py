@@ -7,9 +7,9 @@ from suite.judging import CAP
 from suite.report.coverage import missing
 from suite.report.judged import Judged
 from suite.specs.claims import CostClaim
-from suite.specs.loading import Project
 from suite.specs.models import SCALES, Cell
 from suite.specs.planning import seconds_estimate
+from suite.specs.project import Project
 from suite.stats import sequential
 from suite.stats.runs import Run
 

@@ -7,7 +7,7 @@ from suite.report.judged import WHOSE, Judged, counts
 from suite.report.numbers import interval, number, seen
 from suite.report.panels import short_number
 from suite.report.settling import Settling
-from suite.specs.loading import Study
+from suite.specs.project import Study
 from suite.stats.verdicts import STATES, AtScale, Verdict, VerdictState
 
 COLUMNS = (

@@ -5,7 +5,6 @@ All that can be known to be wrong before training is found here and raised toget
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,37 +13,15 @@ from suite.specs.checking import Checker
 from suite.specs.claims import ClaimSpec
 from suite.specs.figures import PaperFigure
 from suite.specs.figures import check as check_figure
-from suite.specs.models import SCALES, AgentSpec, Cell, PluginSpec, Scale, StudySpec, TaskSpec
+from suite.specs.models import SCALES, StudySpec
 from suite.specs.presets import Presets
+from suite.specs.project import Project, Study
 from suite.specs.source import Node, Problem, SpecError, find, known, read_yaml
 
 _CLAIM_KINDS: dict[str, Any] = {
     get_args(claim.model_fields["kind"].annotation)[0]: claim
     for claim in get_args(get_args(ClaimSpec)[0])
 }
-
-
-@dataclass(frozen=True)
-class Study:
-    """One paper, its claims, and its figures; `not_redrawn` says which are left out and why."""
-
-    name: str
-    paper: str
-    claims: tuple[ClaimSpec, ...]
-    figures: tuple[PaperFigure, ...] = ()
-    not_redrawn: str = ""
-
-
-@dataclass(frozen=True)
-class Project:
-    """Everything that is asked for. `cells` holds the resolved cells of every scale."""
-
-    root: Path
-    tasks: Mapping[str, TaskSpec]
-    agents: Mapping[str, AgentSpec]
-    plugins: Mapping[str, PluginSpec]
-    studies: Mapping[str, Study]
-    cells: Mapping[Scale, tuple[Cell, ...]]
 
 
 def load_project(root: Path) -> Project:

@@ -3,12 +3,18 @@
 The estimates are for reading a plan and for sharing work out; no result depends on them.
 """
 
+import functools
+import json
 import math
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from suite.specs import registry
-from suite.specs.loading import Project
-from suite.specs.models import Cell, Plan, RunSpec, Scale
+from suite import cache
+from suite.running_code import running_code
+from suite.specs.models import Cell, Plan, RunSpec, Scale, canonical, digest
+from suite.specs.project import Project
+from suite.store.atomic import StoreError, replace_bytes
 
 # CPU seconds on one core of a 2-core cloud machine (AMD EPYC, Zen 5), 2 to 8 seeds stacked, one
 # thread, with other processes on both cores. `suite.engine.duration` has its time of a fixed piece
@@ -49,6 +55,8 @@ def plan(project: Project, scale: Scale) -> Plan:
 
 def updates(run: RunSpec) -> int:
     """Learn calls of a run."""
+    from suite.specs import registry
+
     settings = run.agent.settings
     if registry.AGENTS[run.agent.kind].loop == "on_policy":
         rollout = int(settings["n_steps"]) * int(settings["n_envs"])
@@ -62,12 +70,48 @@ def updates(run: RunSpec) -> int:
 def seconds_estimate(cell: Cell) -> float:
     """Seconds of one core that all seeds of the cell take together on the machine where the
     constants were measured."""
-    return sum(_seconds(run) for run in cell.runs)
+    return len(cell.runs) * _of_a_seed(cell.runs[0])[0]  # they differ in their seed only
 
 
 def memory_estimate(cell: Cell) -> int:
     """Bytes of one process that trains all seeds of the cell."""
-    return PROCESS_BYTES + len(cell.runs) * _bytes(cell.runs[0])  # they differ in their seed only
+    return PROCESS_BYTES + len(cell.runs) * _of_a_seed(cell.runs[0])[1]
+
+
+def _of_a_seed(run: RunSpec) -> tuple[float, int]:
+    """Seconds and bytes; those that this code found before are kept, as agents take long to
+    import."""
+    known, key = _kept(), run.model_copy(update={"seed": 0}).key()
+    if key not in known:
+        known[key] = (_seconds(run), _bytes(run))
+    return known[key]
+
+
+@functools.cache
+def _kept() -> dict[str, tuple[float, int]]:
+    """What the file has of this code."""
+    try:
+        file = json.loads(_file().read_bytes())
+        return {key: (s, b) for key, (s, b) in file["of"].items()} if file["by"] == _code() else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def keep_estimates() -> None:
+    """Write what was estimated so far, for the next process."""
+    content = canonical({"by": _code(), "of": _kept()}).encode()
+    # Without a folder to write to, the next process estimates anew.
+    with suppress(OSError, StoreError):
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        replace_bytes(_file(), content, durable=False)
+
+
+def _file() -> Path:
+    return cache.folder() / "estimates.json"
+
+
+def _code() -> str:
+    return digest(dict(running_code()))
 
 
 def _seconds(run: RunSpec) -> float:
@@ -86,6 +130,8 @@ def _seconds(run: RunSpec) -> float:
 
 def _bytes(run: RunSpec) -> int:
     """Replay or rollout, snapshots, and the parameters with what goes with them, of one seed."""
+    from suite.specs import registry
+
     kind = registry.AGENTS[run.agent.kind]
     if kind.loop == "simulation":
         return 0
@@ -103,6 +149,8 @@ def _bytes(run: RunSpec) -> int:
 
 def _transition_bytes(run: RunSpec) -> int:
     """As the replays store it: bools as bits, pixels as one frame; action, reward and terminal."""
+    from suite.specs import registry
+
     environment = registry.environment(run.task)
     if environment.observations == "pixels":
         height, width, _ = environment.observation_shape
@@ -116,6 +164,8 @@ def _transition_bytes(run: RunSpec) -> int:
 
 def _rollout_step_bytes(run: RunSpec) -> int:
     """Floats of a step of `suite.stacked.rollout.RolloutBatch`; discrete actions take two."""
+    from suite.specs import registry
+
     environment = registry.environment(run.task)
     action = 2 if environment.actions == "discrete" else environment.action_size
     return FLOAT_BYTES * (math.prod(environment.observation_shape) + action + 3)
@@ -136,6 +186,8 @@ def _snapshots(run: RunSpec) -> int:
 
 def _parameter_counts(run: RunSpec) -> tuple[int, int]:
     """Parameters of the policy and of all groups of the agent, without plug-ins, for one seed."""
+    from suite.specs import registry
+
     environment = registry.environment(run.task)
     kind: Any = registry.AGENTS[run.agent.kind]
     settings = kind.Settings.model_validate(run.agent.settings)

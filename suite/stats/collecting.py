@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from suite.specs.loading import Project
 from suite.specs.models import SCALES, Cell, RunSpec, Scale
+from suite.specs.project import Project
 from suite.stats.runs import Run
 from suite.store.evidence import Damaged, Record, load, outdated
 from suite.store.store import Store

@@ -52,7 +52,7 @@ from suite.store import numerics
 
 if TYPE_CHECKING:
     # Loading a project imports every agent; judging needs none of them.
-    from suite.specs.loading import Project
+    from suite.specs.project import Project
 
 VerdictState = Literal["supported", "contradicted", "inconclusive", "not run"]
 STATES: tuple[VerdictState, ...] = ("supported", "contradicted", "inconclusive", "not run")

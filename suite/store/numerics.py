@@ -15,10 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_info
-
-from suite.stacked import products
 
 LIBRARIES = ("torch", "numpy", "mujoco", "dm-control", "gymnasium", "minatar")
 
@@ -27,6 +24,11 @@ NOT_RECORDED = "not recorded"
 
 def present(device: str = "cpu") -> dict[str, str]:
     """The numerics of this process on a device; call it after threads and precision are set."""
+    # Imported here: whoever compares the numerics of finished runs needs no torch.
+    import torch
+
+    from suite.stacked import products
+
     blas = _blas()
     return {
         "products": products.kernels(device),
@@ -93,13 +95,19 @@ def installed(library: str) -> str | None:
 
 def flushes_denormals() -> bool:
     """Whether this thread takes denormal numbers as zero."""
+    import torch
+
     # torch can set the mode and not tell it: a denormal number times one is zero when it is on.
     return bool((torch.tensor([1e-40]) * 1.0).item() == 0.0)
 
 
 def device_name(device: str) -> str:
     """`cpu`, or the model of a GPU."""
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return torch.cuda.get_device_name(device)
 
 
 def system() -> str:

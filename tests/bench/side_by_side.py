@@ -23,8 +23,9 @@ import numpy as np
 
 from suite.engine.run import run_cells
 from suite.envs.versions import VERSIONS
-from suite.specs.loading import Project, load_project
+from suite.specs.loading import load_project
 from suite.specs.models import Cell, RunSpec, cell_id
+from suite.specs.project import Project
 from suite.specs.registry import AGENTS
 from suite.stats.intervals import contrast
 from suite.store.atomic import replace_bytes

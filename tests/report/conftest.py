@@ -6,7 +6,7 @@ import pytest
 from toy_project import AGENTS, BUDGETS, PLUGINS, TASKS, cell, claim, record
 
 from suite.report.page import write_report
-from suite.specs.loading import Project, Study
+from suite.specs.project import Project, Study
 from suite.stats.runs import Run
 from suite.stats.verdicts import Verdict, expectations, judge
 

@@ -9,7 +9,8 @@ import pytest
 from toy_project import SEEDS, record, run_spec
 
 from suite.specs.claims import ClaimSpec
-from suite.specs.loading import Project, load_project
+from suite.specs.loading import load_project
+from suite.specs.project import Project
 from suite.stats.collecting import collect_runs
 from suite.stats.runs import Run
 from suite.stats.verdicts import Verdict, expectations, judge

@@ -10,7 +10,7 @@ from toy_project import NUMERICS, SEEDS, claim, cost_claim, record
 
 from suite.report.judged import Judged, counts
 from suite.report.page import write_report
-from suite.specs.loading import Project
+from suite.specs.project import Project
 from suite.stats.runs import Run
 from suite.stats.verdicts import AtScale, Flag, Verdict, expectations, judge
 from suite.store.numerics import digest

@@ -12,8 +12,9 @@ from suite.report.judged import Judged
 from suite.report.page import write_report
 from suite.report.redrawing import redraw
 from suite.report.references import walk_energy_lost
-from suite.specs.loading import Project, load_project
+from suite.specs.loading import load_project
 from suite.specs.models import SCALES
+from suite.specs.project import Project
 from suite.stats.nulls import ResolvedNull, walk_path
 from suite.stats.runs import Run, Series
 from suite.stats.verdicts import judge

@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from suite.report.page import write_report
 from suite.report.results import CURVE_COLUMNS, write_curves, write_verdicts
-from suite.specs.loading import Project
+from suite.specs.project import Project
 from suite.stats.runs import Run
 from suite.stats.verdicts import Verdict
 

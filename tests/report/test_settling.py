@@ -6,8 +6,8 @@ from toy_project import SEEDS, claim, cost_claim, record
 
 from suite.report.judged import Judged
 from suite.report.settling import settling
-from suite.specs.loading import Project
 from suite.specs.planning import seconds_estimate
+from suite.specs.project import Project
 from suite.stats.runs import Run, Series
 from suite.stats.verdicts import expectations, judge
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.specs.loading import Project, load_project
+from suite.specs.loading import load_project
+from suite.specs.project import Project
 from suite.specs.source import SpecError
 
 PRESETS = """\

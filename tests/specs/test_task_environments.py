@@ -9,8 +9,9 @@ from suite.envs import described, families
 from suite.envs.families import FAMILIES, unusable
 from suite.extensions import ENVIRONMENTS_GROUP, Extended, ExtensionError
 from suite.specs import presets, registry
-from suite.specs.loading import Project, load_project
+from suite.specs.loading import load_project
 from suite.specs.planning import memory_estimate, seconds_estimate
+from suite.specs.project import Project
 from suite.specs.source import SpecError
 
 Install = Callable[[str, str, Mapping[str, str]], str]

@@ -12,8 +12,9 @@ import pytest
 from suite.envs.make import make_environment
 from suite.plugins.registry import build_plugins
 from suite.specs import registry
-from suite.specs.loading import Project, load_project
+from suite.specs.loading import load_project
 from suite.specs.planning import plan
+from suite.specs.project import Project
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter
 
 from suite.judging import Judging, judge_all
 from suite.specs.claims import ClaimSpec
-from suite.specs.loading import Project, Study
 from suite.specs.models import AgentSpec, Cell, PluginSpec, RunSpec, TaskSpec, cell_id
+from suite.specs.project import Project, Study
 from suite.stats.runs import Run
 from suite.stats.scenarios import SHAPES as ALL_SHAPES
 from suite.stats.scenarios import Shape

@@ -1,0 +1,32 @@
+"""A project as it was loaded: presets, studies, and the resolved cells of every scale."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from suite.specs.claims import ClaimSpec
+from suite.specs.figures import PaperFigure
+from suite.specs.models import AgentSpec, Cell, PluginSpec, Scale, TaskSpec
+
+
+@dataclass(frozen=True)
+class Study:
+    """One paper, its claims, and its figures; `not_redrawn` says which are left out and why."""
+
+    name: str
+    paper: str
+    claims: tuple[ClaimSpec, ...]
+    figures: tuple[PaperFigure, ...] = ()
+    not_redrawn: str = ""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything that is asked for. `cells` holds the resolved cells of every scale."""
+
+    root: Path
+    tasks: Mapping[str, TaskSpec]
+    agents: Mapping[str, AgentSpec]
+    plugins: Mapping[str, PluginSpec]
+    studies: Mapping[str, Study]
+    cells: Mapping[Scale, tuple[Cell, ...]]
