@@ -5,9 +5,8 @@ import time
 from typing import Any
 
 import pytest
+from calibration import calibration_seconds
 from workers import planned_run, stacked
-
-from suite.engine.calibration import calibration_seconds
 
 pytestmark = pytest.mark.bench
 

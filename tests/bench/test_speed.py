@@ -4,9 +4,9 @@ import statistics
 from typing import Any
 
 import pytest
+from calibration import calibration_seconds
 from workers import ROOT, Side, peer, planned_run, stacked
 
-from suite.engine.calibration import calibration_seconds
 from suite.specs.loading import load_project
 from suite.specs.models import RunSpec
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from calibration import calibration_work
 from workers import ROOT, planned_run
 
 from suite.analysis.policy_spectrum import path_spectrum
-from suite.engine.calibration import calibration_work
 from suite.envs.dmc import DMC
 from suite.envs.episodes import episode_seed
 from suite.envs.make import make_environment
