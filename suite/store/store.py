@@ -70,6 +70,9 @@ class Checkpoint:
     values: dict[str, Any]
 
 
+RECORDINGS = "recordings/"  # where they lie in a run's folder
+
+
 class RunLocked(Exception):
     """Another process trains this run."""
 
@@ -86,7 +89,7 @@ class Store:
 
     def recordings_folder(self, key: str) -> Path:
         """Where a run's recordings lie, each in a folder of its own name."""
-        return self.folder(key) / "recordings"
+        return self.folder(key) / RECORDINGS.rstrip("/")
 
     def again(self) -> "Store":
         """Where complete runs train once more, for recordings that they lack."""
@@ -116,6 +119,8 @@ class Store:
         try:
             marker = json.loads((folder / "COMPLETE").read_text())
             for name, size in marker["bytes"].items():
+                if name.startswith(RECORDINGS):
+                    continue  # they may be deleted when their analyses are done
                 found = (folder / name).stat().st_size
                 if found != size:
                     return RunState("corrupt", f"{name} has {found} bytes, {size} were written")
@@ -291,10 +296,17 @@ class Store:
         replace_bytes(folder / "COMPLETE", _json(marker))
 
     def recordings(self, key: str) -> frozenset[str]:
-        """Names of the recordings of a complete run; none of one that is not complete."""
+        """Names of the recordings of a complete run whose files are as they were written; none of
+        one that is not complete."""
         if not self.state(key).complete:
             return frozenset()
-        return frozenset(self._result(key, "COMPLETE").get("recordings", ()))
+        folder, marker = self.folder(key), self._result(key, "COMPLETE")
+        damaged = {
+            name.split("/")[1]
+            for name, size in marker["bytes"].items()
+            if name.startswith(RECORDINGS) and not _has_size(folder / name, size)
+        }
+        return frozenset(marker.get("recordings", ())) - damaged
 
     def adopt(self, key: str) -> str:
         """Take over the recordings of a complete run that trained once more; "" if that went well.
@@ -317,7 +329,7 @@ class Store:
                 os.replace(again.recordings_folder(key) / name, own / name)
             (self.folder(key) / "mismatch.json").unlink(missing_ok=True)
         checked = [name for name in marker["bytes"] if "/" not in name]
-        recordings = {*marker.get("recordings", ()), *new}
+        recordings = {*self.recordings(key), *new}
         self._mark(key, marker["state"], marker["message"], checked, recordings)
         with storing("remove", again.folder(key)):
             shutil.rmtree(again.folder(key))
@@ -416,6 +428,10 @@ class Store:
                 return json.loads(path.read_text())  # type: ignore[no-any-return]
             except ValueError as error:
                 raise StoreError(f"{path} is no JSON: {error}. Delete {path.parent}.") from error
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _try_lock(path: Path, descriptor: int, kind: int) -> bool:

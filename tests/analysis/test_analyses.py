@@ -1,6 +1,7 @@
 """Analyses of finished runs: what they find, and that they are stale alone when they change."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,28 @@ def test_a_recording_that_a_complete_run_lacks_is_made_by_training_it_once_more(
         assert not lacks(run, store)
         assert result(store, run) == result(fresh, run)
     assert analysed(cell, store).computed == 4
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut short"])
+def test_recordings_that_are_gone_leave_the_result_and_are_made_again_when_asked_for(
+    tmp_path, damage
+):
+    cell = cell_of("weight_norms", "policy_path")
+    store = trained(cell, tmp_path)
+    analysed(cell, store)
+    run = cell.runs[0]
+    before = result(store, run)
+    (path,) = store.recordings_folder(run.key()).glob("path-*")
+    if damage == "deleted":
+        shutil.rmtree(path)
+    else:
+        (path / "differences.rows").write_bytes(b"")
+    assert store.state(run.key()).state == "done"
+    assert lacks(run, store) == [path.name]
+    # What was computed from it stays.
+    assert analysed(cell, store).present == 4
+    assert run_cells([cell], store, console=Console(quiet=True)).trained == (run.key(),)
+    assert result(store, run) == before
 
 
 def test_a_repetition_with_another_record_is_an_error_that_stays_visible(tmp_path):
