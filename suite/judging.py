@@ -4,6 +4,7 @@
 """
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Literal
 
 import torch
 
+from suite.engine.analyse import analyse_cells
 from suite.engine.run import run_cells
 from suite.specs.claims import ClaimSpec
 from suite.specs.loading import load_project
@@ -166,8 +168,9 @@ class Judging:
         return {name: cells[name] for name in claim.named() if name in cells}
 
     def _train(self, cells: list[Cell]) -> None:
-        """Train what is missing, each run once: one that fails is not tried again for the next."""
-        present = {run.key for run in self._collected() if _counts(run)}
+        """Train and analyse what is missing, each run once: one that fails is not tried again."""
+        lacking = {run.key for run in self._collected() if _counts(run) and run.lacking}
+        present = {run.key for run in self._collected() if _counts(run)} - lacking
         left = []
         for cell in cells:
             runs = [run for run in cell.runs if run.key() not in present | self._attempted]
@@ -177,6 +180,9 @@ class Judging:
         if left:
             with _torch_as_it_was():
                 run_cells(left, self._store)
+                failed = analyse_cells(left, self._store).failed
+            for name, error in failed.items():
+                warnings.warn(f"{name}: {error}", stacklevel=2)
             self._runs = None
 
     def _collected(self) -> list[Run]:

@@ -18,11 +18,13 @@ from suite.conformance.small_runs import result, small_runs
 from suite.engine.analyse import analyse_cells
 from suite.engine.run import run_cells
 from suite.engine.work import lacks
+from suite.judging import Judging
 from suite.specs.models import AnalysisSpec, Cell
 from suite.store.atomic import StoreError
 from suite.store.evidence import export, read
 from suite.store.store import Store
 
+ROOT = Path(__file__).parents[2]
 KINDS = ("weight_norms", "policy_path", "dead_units")
 SETTINGS = {"policy_path": {"every": 5}, "dead_units": {"every": 1, "observations": 40}}
 
@@ -274,3 +276,48 @@ def test_results_do_not_depend_on_companions(tmp_path):
         analysed(cell, store)
     for kind in KINDS:
         assert results(together, stores[0])[1, kind] == results(alone, stores[1])[1, kind]
+
+
+STUDY = """
+study: norms
+paper: a study of this test
+cells:
+  - tasks: [random_labels]
+    agents: [mlp-lr3e-3]
+    plugins: [[ln_plain], [nap]]
+    analyses: [weight_norms]
+    scales:
+      smoke: {seeds: 6, budget: 300, evaluate_every: 300, evaluation_episodes: 0}
+claims:
+  - id: norms-C1
+    kind: difference
+    source: this test
+    says: without projection norms grow
+    reported: nothing
+    kind_of_claim: ours
+    settled_because: they grow from the start
+    settled_at: smoke
+    figure: {series: weight_norms/ratio/classifier/hidden*, take: last}
+    treatment: [random_labels--mlp-lr3e-3--ln_plain]
+    control: [random_labels--mlp-lr3e-3--nap]
+    paired: true
+    direction: greater
+"""
+
+
+def test_a_claim_on_an_analysis_is_trained_analysed_and_judged_with_its_version(tmp_path):
+    (tmp_path / "tasks" / "studies").mkdir(parents=True)
+    for path in (ROOT / "tasks").glob("*.yaml"):
+        shutil.copy(path, tmp_path / "tasks")
+    (tmp_path / "tasks" / "studies" / "norms.yaml").write_text(STUDY)
+    judging = Judging(tmp_path, train=True)
+    (claim,) = judging.project.studies["norms"].claims
+    verdict = judging.verdict(claim)
+    assert verdict.state == "supported", verdict.reason
+    assert verdict.analyses == {"weight_norms": 1}
+    for path in tmp_path.glob("runs/*/analyses/*"):
+        path.unlink()
+    unread = Judging(tmp_path).verdict(claim)
+    assert unread.state == "inconclusive"
+    assert "weight_norms has no present result, `suite analyse` computes it" in unread.reason
+    assert Judging(tmp_path, train=True).verdict(claim) == verdict
