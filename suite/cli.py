@@ -122,8 +122,13 @@ def list_() -> None:
         for claim in study.claims:
             claims.add_row(claim.id, claim.source, claim.says)
         console.print(claims)
-    console.print("agents: " + ", ".join(project.agents))
-    console.print("plug-ins: " + ", ".join(project.plugins))
+    for section, found in (("agents", project.agents), ("plugins", project.plugins)):
+        used = {name for file in project.used for name in file.presets.get(section, ())}
+        console.print(f"{section}: " + ", ".join(name for name in found if name not in used))
+    for file in project.used:
+        for section, names in file.presets.items():
+            of = f"{file.name}, rl-claims {file.version}"
+            console.print(f"{section} of {of}: " + ", ".join(names), highlight=False)
 
 
 def _size(cell: Cell | None) -> str:
