@@ -699,7 +699,7 @@ BAD = [
         S,
         "study: ladder\n",
         "",
-        "{S}:1: missing key 'study' in the study; keys: study, paper, cells, claims, figures, "
+        "{S}:1: missing key 'study' in the study; keys: study, paper, use, cells, claims, figures, "
         "not_redrawn; add it",
     ),
     (
