@@ -36,7 +36,7 @@ from suite.stats.collecting import begun_runs, collect_runs
 from suite.stats.runs import Run
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
-from suite.store.numerics import NOT_RECORDED
+from suite.store.numerics import NOT_RECORDED, installed
 from suite.store.store import Store
 
 if TYPE_CHECKING:
@@ -125,10 +125,11 @@ def list_() -> None:
     for section, found in (("agents", project.agents), ("plugins", project.plugins)):
         used = {name for file in project.used for name in file.presets.get(section, ())}
         console.print(f"{section}: " + ", ".join(name for name in found if name not in used))
+    version = installed("rl-claims") or "not installed"
     for file in project.used:
         for section, names in file.presets.items():
-            of = f"{file.name}, rl-claims {file.version}"
-            console.print(f"{section} of {of}: " + ", ".join(names), highlight=False)
+            told = f"{section} of {file.name}, rl-claims {version}: " + ", ".join(names)
+            console.print(told, highlight=False)
 
 
 def _size(cell: Cell | None) -> str:

@@ -1,14 +1,16 @@
 """Presets of the suite in a project of one's own: `use` in a file of presets or in a study."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from suite.cli import app
-from suite.specs import loading, used
-from suite.specs.loading import Project, load_project
+from suite import cli
+from suite.specs import kept, loading, used
+from suite.specs.loading import load_project
+from suite.specs.project import Project
 from suite.specs.source import Node, SpecError, read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -183,12 +185,30 @@ def test_the_list_shows_what_is_used_and_the_version(
     )
     load(tmp_path, {P: "use: [rl_claims/synthetic]\n" + own})
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(used, "version", lambda package: {"rl-claims": "7.8"}[package])
-    told = CliRunner().invoke(app, ["list"]).output
+    monkeypatch.setattr(cli, "installed", {"rl-claims": "7.8"}.get)
+    told = CliRunner().invoke(cli.app, ["list"]).output
     assert "agents: mine\n" in told
     assert "tasks of rl_claims/synthetic, rl-claims 7.8: random_labels, dead_unit_walk" in " ".join(
         told.split()
     )
+
+
+def test_a_kept_project_is_loaded_again_when_a_preset_file_of_the_suite_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "installed"
+    shutil.copytree(used.FOLDER, folder)
+    monkeypatch.setattr(used, "FOLDER", folder)
+    monkeypatch.setattr(kept, "FOLDER", folder)
+    monkeypatch.setenv("SUITE_CACHE", str(tmp_path / "cache"))
+    root = tmp_path / "own"
+    before = load(root, {P: ALL, S: LABELS})
+    assert kept.project(root) == kept.project(root)
+    assert keys(kept.project(root)) == keys(before) and kept.project(root).used == before.used
+    text = (folder / "agents.yaml").read_text()
+    (folder / "agents.yaml").write_text(text.replace("hidden_units: 64", "hidden_units: 65"))
+    assert keys(kept.project(root)).keys() == keys(before).keys()
+    assert not set(keys(kept.project(root)).values()) & set(keys(before).values())
 
 
 def test_an_installed_suite_has_the_preset_files_of_the_repository() -> None:
