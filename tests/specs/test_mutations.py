@@ -1,8 +1,8 @@
 """No spec gives a traceback: mutants of the project's own files load, or are refused by line.
 
 Each mutant starts from a slice of the project: one group of cells, the presets that it uses, and
-the claims and figures on its cells, so that a thousand take seconds. Where there are plug-ins, a second
-slice has them from the suite by `use`.
+the claims and figures on its cells, so that a thousand take seconds. Where there are plug-ins, a
+second slice has them from the suite by `use`.
 """
 
 import json
