@@ -183,7 +183,7 @@ def test_the_list_shows_what_is_used_and_the_version(
     own = "agents:\n  mine: {kind: dead_unit_walk, settings: SETTINGS}\n".replace(
         "SETTINGS", "{dimension: 5, update: sign, norm: none, step_size: 1.0}"
     )
-    load(tmp_path, {P: "use: [rl_claims/synthetic]\n" + own})
+    load(tmp_path, {P: "use: [rl_claims/synthetic, rl_claims/agents]\n" + own})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "installed", {"rl-claims": "7.8"}.get)
     told = CliRunner().invoke(cli.app, ["list"]).output
