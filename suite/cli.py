@@ -36,7 +36,7 @@ from suite.stats.collecting import begun_runs, collect_runs
 from suite.stats.runs import Run
 from suite.store.atomic import StoreError
 from suite.store.evidence import export
-from suite.store.numerics import NOT_RECORDED
+from suite.store.numerics import NOT_RECORDED, installed
 from suite.store.store import Store
 
 if TYPE_CHECKING:
@@ -122,8 +122,14 @@ def list_() -> None:
         for claim in study.claims:
             claims.add_row(claim.id, claim.source, claim.says)
         console.print(claims)
-    console.print("agents: " + ", ".join(project.agents))
-    console.print("plug-ins: " + ", ".join(project.plugins))
+    for section, found in (("agents", project.agents), ("plugins", project.plugins)):
+        used = {name for file in project.used for name in file.presets.get(section, ())}
+        console.print(f"{section}: " + ", ".join(name for name in found if name not in used))
+    version = installed("rl-claims") or "not installed"
+    for file in project.used:
+        for section, names in file.presets.items():
+            told = f"{section} of {file.name}, rl-claims {version}: " + ", ".join(names)
+            console.print(told, highlight=False)
 
 
 def _size(cell: Cell | None) -> str:

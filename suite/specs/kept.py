@@ -15,6 +15,7 @@ from suite import cache, extensions
 from suite.running_code import running_code
 from suite.specs.models import digest
 from suite.specs.project import Project
+from suite.specs.used import FOLDER
 from suite.store.atomic import StoreError, replace_bytes
 
 _PROJECT = TypeAdapter(Project)
@@ -35,10 +36,11 @@ def project(root: Path) -> Project:
 
 
 def _state(root: Path) -> str:
-    """Changes when a file below tasks/, the code, a library or a registered module changes."""
+    """Changes when a file below tasks/, a preset file of the suite, the code, a library or a
+    registered module changes."""
     files = {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted((root / "tasks").rglob("*.yaml"))
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted([*(root / "tasks").rglob("*.yaml"), *FOLDER.glob("*.yaml")])
     }
     return digest([files, dict(running_code()), _registered()])
 

@@ -4,7 +4,7 @@ All that can be known to be wrong before training is found here and raised toget
 `SpecError`, with file and line.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,8 +15,9 @@ from suite.specs.figures import PaperFigure
 from suite.specs.figures import check as check_figure
 from suite.specs.models import SCALES, StudySpec
 from suite.specs.presets import Presets
-from suite.specs.project import Project, Study
+from suite.specs.project import PresetFile, Project, Study
 from suite.specs.source import Node, Problem, SpecError, find, known, read_yaml
+from suite.specs.used import used_paths
 
 _CLAIM_KINDS: dict[str, Any] = {
     get_args(claim.model_fields["kind"].annotation)[0]: claim
@@ -25,26 +26,28 @@ _CLAIM_KINDS: dict[str, Any] = {
 
 
 def load_project(root: Path) -> Project:
-    """Read `root/tasks/*.yaml` (presets) and `root/tasks/studies/*.yaml`.
+    """Read `root/tasks/*.yaml` (presets), `root/tasks/studies/*.yaml`, and what they use.
 
     Raises SpecError with all problems found.
     """
     preset_files = sorted((root / "tasks").glob("*.yaml"))
     study_files = sorted((root / "tasks" / "studies").glob("*.yaml"))
-    if not preset_files:
+    if not preset_files and not study_files:
         todo = "run this in the project's folder"
         raise SpecError([Problem("tasks", 1, f"no spec files: {root}", "tasks/*.yaml", todo)])
     checker = Checker()
-    preset_nodes = [_read(checker, root, file) for file in preset_files]
-    study_nodes = [_read(checker, root, file) for file in study_files]
-    # A file that can't be read would make every name in it unknown.
+    preset_nodes = _read(checker, root, preset_files)
+    study_nodes = _read(checker, root, study_files)
+    used = used_paths(checker, [*preset_nodes, *study_nodes])
+    used_nodes = _read(checker, root, used.values())
+    # A file that can't be read or found would make every name in it unknown.
     checker.stop_if_wrong()
-    presets = Presets(checker, [node for node in preset_nodes if node is not None])
+    # What is used comes first, so that a name of the project's that is taken is told at its line.
+    presets = Presets(checker, [*used_nodes, *preset_nodes])
     cells = Cells(checker, presets)
     studies: dict[str, tuple[StudySpec, Node]] = {}
     for node in study_nodes:
-        if node is not None:
-            _add_study(checker, cells, studies, node)
+        _add_study(checker, cells, studies, node)
     nodes = {name: node for name, (_, node) in studies.items()}
     claims = _claims(checker, cells, nodes)
     figures = _figures(checker, cells, nodes, claims)
@@ -61,15 +64,23 @@ def load_project(root: Path) -> Project:
             for name, (study, _) in studies.items()
         },
         cells={scale: tuple(cells.cells[scale].values()) for scale in SCALES},
+        used=tuple(
+            PresetFile(name, {section: tuple(one.value) for section, one in node.value.items()})
+            for name, node in zip(used, used_nodes, strict=True)
+        ),
     )
 
 
-def _read(checker: Checker, root: Path, file: Path) -> Node | None:
-    try:
-        return read_yaml(file, file.relative_to(root).as_posix())
-    except SpecError as error:
-        checker.problems.extend(error.problems)
-        return None
+def _read(checker: Checker, root: Path, files: Iterable[Path]) -> list[Node]:
+    """The files that can be read; what is wrong with the others is kept as problems."""
+    nodes = []
+    for file in files:
+        path = file.relative_to(root) if file.is_relative_to(root) else file
+        try:
+            nodes.append(read_yaml(file, path.as_posix()))
+        except SpecError as error:
+            checker.problems.extend(error.problems)
+    return nodes
 
 
 def _add_study(

@@ -148,6 +148,7 @@ class StudySpec(Spec):
 
     study: Name
     paper: str = Field(min_length=1)
+    use: tuple[str, ...] = Field(default=(), description="preset files of the suite")
     cells: tuple[dict[str, Any], ...] = Field(min_length=1)
     claims: tuple[dict[str, Any], ...] = ()
     figures: tuple[dict[str, Any], ...] = ()

@@ -1,4 +1,4 @@
-"""Presets: the named tasks, agents and plug-ins of `tasks/*.yaml`."""
+"""Presets: the named tasks, agents and plug-ins of `tasks/*.yaml` and of the files they use."""
 
 from typing import Any
 
@@ -23,10 +23,11 @@ class Presets:
             if not self.checker.is_mapping(file, "a preset file"):
                 continue
             for section, node in file.value.items():
+                if section == "use":  # loading has read what it names
+                    continue
                 if section not in self.defined:
-                    self.checker.wrong(
-                        node, f"unknown section {section!r}", *known(self.defined, section)
-                    )
+                    sections = known([*self.defined, "use"], section)
+                    self.checker.wrong(node, f"unknown section {section!r}", *sections)
                 elif self.checker.is_mapping(node, f"section {section!r}"):
                     for name, preset in node.value.items():
                         self._define(section, name, preset)
@@ -44,7 +45,7 @@ class Presets:
                 node,
                 f"duplicate name {name!r} in {section}, first at {first.path}:{first.line}",
                 "each name once",
-                "rename one of them",
+                "rename this one",
             )
 
     def _load_task(self, name: str, node: Node) -> None:

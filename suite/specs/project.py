@@ -21,6 +21,14 @@ class Study:
 
 
 @dataclass(frozen=True)
+class PresetFile:
+    """A preset file of the suite that `use` names, and the names in it by section."""
+
+    name: str
+    presets: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Project:
     """Everything that is asked for. `cells` holds the resolved cells of every scale."""
 
@@ -30,3 +38,4 @@ class Project:
     plugins: Mapping[str, PluginSpec]
     studies: Mapping[str, Study]
     cells: Mapping[Scale, tuple[Cell, ...]]
+    used: tuple[PresetFile, ...] = ()

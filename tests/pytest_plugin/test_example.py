@@ -52,7 +52,11 @@ def test_it_is_collected_trained_judged_and_reported(package: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for item in ("labels--mlp--none", "labels--mlp--shrink", "shrink-C1"):
+    for item in (
+        "random_labels--mlp-lr3e-3--none",
+        "random_labels--mlp-lr3e-3--shrink",
+        "shrink-C1",
+    ):
         assert f"tasks/studies/shrink.yaml::{item} PASSED" in done.stdout
     verdicts = json.loads((package / "reports" / "verdicts.json").read_text())
     assert verdicts["claims"]["shrink"]["shrink-C1"]["state"] == "supported"

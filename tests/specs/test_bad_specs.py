@@ -322,7 +322,7 @@ BAD = [
         "agents:\n  td3",
         "agent:\n  td3",
         (
-            "{P}:18: unknown section 'agent'; known: agents, plugins, tasks; did you mean "
+            "{P}:18: unknown section 'agent'; known: agents, plugins, tasks, use; did you mean "
             "'agents'?\n{S}:5: unknown agent 'td3'; known: none; correct the name\n{S}:19: "
             "unknown agent 'mlp'; known: none; correct the name\n{S}:24: unknown agent "
             "'walk-sign'; known: none; correct the name"
@@ -699,7 +699,7 @@ BAD = [
         S,
         "study: ladder\n",
         "",
-        "{S}:1: missing key 'study' in the study; keys: study, paper, cells, claims, figures, "
+        "{S}:1: missing key 'study' in the study; keys: study, paper, use, cells, claims, figures, "
         "not_redrawn; add it",
     ),
     (
@@ -973,7 +973,7 @@ def test_a_name_defined_in_two_files_is_refused(tmp_path: Path) -> None:
         load(tmp_path, {**FILES, "tasks/zoo.yaml": more})
     assert str(refused.value) == (
         f"tasks/zoo.yaml:2: duplicate name 'hopper' in tasks, first at {P}:2; each name once; "
-        "rename one of them"
+        "rename this one"
     )
 
 

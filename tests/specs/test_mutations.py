@@ -1,7 +1,8 @@
 """No spec gives a traceback: mutants of the project's own files load, or are refused by line.
 
-Each mutant starts from a slice of the project: one group of cells, the presets that it uses and
-the claims on its cells, so that a thousand take seconds.
+Each mutant starts from a slice of the project: one group of cells, the presets that it uses, and
+the claims and figures on its cells, so that a thousand take seconds. Where there are plug-ins, a
+second slice has them from the suite by `use`.
 """
 
 import json
@@ -19,6 +20,7 @@ from suite.specs.loading import load_project
 from suite.specs.models import SCALES
 from suite.specs.planning import memory_estimate, plan, seconds_estimate
 from suite.specs.source import SpecError, read_yaml
+from suite.specs.used import FOLDER
 
 ROOT = Path(__file__).parents[2]
 P, S = "tasks/presets.yaml", "tasks/studies/study.yaml"
@@ -37,6 +39,7 @@ SCRAPS = [
     *[0, -1, 1, 2, 3, 10**9, 10**17, -(10**17), 0.5, -0.5, 1.0, 1e-300, 1e300, True, False],
     *["", " ", "x", "a" * 300, "é", "\u2028", "\x00", "../x", "a--b", "1", "true", "smoke"],
     *["tasks/agents.yaml", "nothing.xml", "gymnasium", "module:Id-v0", "CartPole-v1", "dmc"],
+    *["rl_claims/agents", "rl_claims/minatar"],
     *["synthetic", "mujoco", "dmc_pixels", "minatar", "random_labels", "Humanoid-v5", ":", "a:b:c"],
 ]
 
@@ -88,9 +91,28 @@ def slices() -> list[dict[str, Tree]]:
                 for plugins in group["plugins"]
             }
             claims = [claim for claim in study.get("claims", []) if named(claim) <= cells][:2]
-            own = {**study, "cells": [group], "claims": claims}
+            ids = {claim["id"] for claim in claims}
+            shown = [drawn(figure, group, ids) for figure in study.get("figures", [])]
+            figures = [figure for figure in shown if figure is not None][:2]
+            own = {**study, "cells": [group], "claims": claims, "figures": figures}
             found.append({P: tree(used), S: tree(own)})
+            if used["plugins"]:
+                own = {"use": ["rl_claims/plugins"], **own}
+                without = {"use": [], "tasks": used["tasks"], "agents": used["agents"]}
+                found.append({P: tree(without), S: tree(own)})
     return found
+
+
+def drawn(figure: Any, group: Any, claims: set[str]) -> Any:
+    """The part of a figure on the cells of one group; None where there is none."""
+    arms = [
+        {key: [name for name in arm[key] if name in group[key]] for key in arm}
+        for arm in figure["cells"]
+    ]
+    arms = [arm for arm in arms if all(arm.values())]
+    if not arms or figure["null"].get("claim") not in {None, *claims}:
+        return None
+    return {**figure, "cells": arms}
 
 
 def named(claim: Any) -> set[str]:
@@ -148,6 +170,7 @@ def copied(node: Tree) -> Tree:
 def check(folder: Path, count: int, seed: int) -> None:
     """Load and estimate `count` mutants; every fault is told with what was changed."""
     originals, draw, faults = slices(), random.Random(seed), []
+    used = dict.fromkeys(map(str, FOLDER.glob("*.yaml")))
     refused = 0
     (folder / S).parent.mkdir(parents=True)
     for number in range(count):
@@ -163,7 +186,7 @@ def check(folder: Path, count: int, seed: int) -> None:
                     assert memory_estimate(cell) > 0 and seconds_estimate(cell) >= 0
         except SpecError as error:
             refused += 1
-            wrong = [p for p in error.problems if p.path not in files or p.line < 1]
+            wrong = [p for p in error.problems if p.path not in files | used or p.line < 1]
             faults += [f"{number}: {changes}: no place: {problem}" for problem in wrong]
             faults += [
                 f"{number}: {changes}: many lines: {p}" for p in error.problems if "\n" in str(p)
