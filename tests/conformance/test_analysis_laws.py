@@ -2,6 +2,7 @@
 
 import inspect
 import random
+import shutil
 from functools import cache
 from types import SimpleNamespace
 
@@ -187,8 +188,6 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def small(trained, tmp_path):
     """A copy of the runs, which a broken analysis may spoil."""
-    import shutil
-
     shutil.copytree(trained.store.root, tmp_path / "small")
     return Small(SPEC, trained.runs, type(trained.store)(tmp_path / "small"))
 
@@ -305,10 +304,8 @@ class Refusing(Travelled):
         raise ValueError("no run is good enough")
 
 
-def test_the_command_names_the_broken_law_and_what_is_refused(use, capfd, monkeypatch):
+def test_the_command_names_the_broken_law_and_what_is_refused(use, capfd):
     use(Choosy)
-    agents = {name: analysis_laws_agents[name] for name in ("dqn", "classifier")}
-    monkeypatch.setattr("suite.conformance.small_runs.AGENTS", agents)
     result = CliRunner().invoke(suite.cli.app, ["conform", "--analysis", "travelled"])
     told = result.output + capfd.readouterr().out
     assert result.exit_code == 1
