@@ -1,10 +1,12 @@
-"""Agents and plug-ins of other packages: found by entry point, and refused by name when wrong."""
+"""Agents, plug-ins and analyses of other packages: found by entry point, or refused by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
+from suite.analysis.registry import ANALYSES
+from suite.analysis.registry import unusable as unusable_analysis
 from suite.extensions import Extended, ExtensionError
 from suite.plugins.registry import OWN, PLUGINS, unusable
 from suite.specs.registry import AGENTS
@@ -48,6 +50,33 @@ class Drifter(Classifier):
 class Half:
     VERSION = 1
     loop = "supervised"
+"""
+ANALYSIS = """
+from suite.analysis.protocol import LookSettings, Result
+
+class Counted:
+    VERSION = 2
+    Settings = LookSettings
+
+    def __init__(self, settings):
+        pass
+
+    def recordings(self):
+        return (("path", {}),)
+
+    def analyse(self, run):
+        return Result(figures={"snapshots": run.path().snapshots})
+
+class Inherited(Counted):
+    pass
+
+class Unset(Counted):
+    VERSION = 1
+    Settings = dict
+
+class Blind:
+    VERSION = 1
+    Settings = LookSettings
 """
 
 
@@ -104,6 +133,33 @@ def test_an_agent_that_cannot_be_used_is_refused_by_name(
     install(AGENT, "rl_claims.agents", {"mine": value})
     with pytest.raises(ExtensionError, match=wrong):
         list(Extended(dict(AGENTS), "rl_claims.agents", unusable_agent))
+
+
+def test_a_registered_analysis_is_known_beside_the_suites_own(install: Install) -> None:
+    install(ANALYSIS, "rl_claims.analyses", {"counted": "Counted"})
+    analyses = Extended(dict(ANALYSES), "rl_claims.analyses", unusable_analysis)
+    assert analyses["counted"].VERSION == 2
+    assert set(analyses) == {*ANALYSES, "counted"} >= {"weight_norms"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong"),
+    [
+        ("weight_norms", "Counted", "the suite has this name already"),
+        ("counted", "Missing", "does not import: AttributeError"),
+        ("counted", "Inherited", "its VERSION is None, not a whole number from 1 on"),
+        ("counted", "Unset", "its Settings is no subclass of suite.recordings.protocol.Look"),
+        ("counted", "Blind", "has no recordings, analyse"),
+    ],
+)
+def test_an_analysis_that_cannot_be_used_is_refused_by_name(
+    install: Install, name: str, value: str, wrong: str
+) -> None:
+    package = install(ANALYSIS, "rl_claims.analyses", {name: value})
+    told = f"entry point {name} = {package}:{value} in rl_claims.analyses of package {package}"
+    with pytest.raises(ExtensionError) as error:
+        list(Extended(dict(ANALYSES), "rl_claims.analyses", unusable_analysis))
+    assert told in str(error.value) and wrong in str(error.value)
 
 
 def test_provenance_names_the_packages_with_their_versions(install: Install) -> None:
