@@ -277,7 +277,11 @@ def analyse(
     """
     from suite.engine.analyse import analyse_cells, digests
 
-    chosen, store = _chosen(_project(), scale, cells), Store(RUNS)
+    store = Store(RUNS)
+    chosen = [
+        cell.model_copy(update={"runs": tuple(begun_runs(store, cell))})
+        for cell in _chosen(_project(), scale, cells)
+    ]
     found = analyse_cells(chosen, store, jobs, console)
     _say(f"{found.computed} analyses computed, {found.present} were there")
     if found.waiting:
@@ -422,20 +426,48 @@ def conform_(
         tuple[str, str] | None,
         typer.Option(metavar="FAMILY ID", help="an environment, e.g. gymnasium CartPole-v1"),
     ] = None,
-    arguments: Annotated[str, typer.Option(help="of the environment, as YAML")] = "{}",
+    analysis: Annotated[
+        str | None, typer.Option(metavar="KIND", help="an analysis, of the suite or registered")
+    ] = None,
+    arguments: Annotated[
+        str, typer.Option(help="of the environment, or settings of the analysis, as YAML")
+    ] = "{}",
 ) -> None:
-    """Test that a plug-in keeps the laws of grouping, resuming, looking and being off, or that an
-    environment's episodes depend on their seed and actions alone."""
-    from suite.conformance import conform, conform_environment
+    """Test that a plug-in keeps the laws of grouping, resuming, looking and being off, that an
+    environment's episodes depend on their seed and actions alone, or that an analysis depends on a
+    run and its named recordings alone and changes nothing."""
+    from suite.conformance import conform, conform_analysis, conform_environment
     from suite.plugins.registry import PLUGINS
 
-    if (plugin is None) == (environment is None):
-        raise typer.BadParameter("name a plug-in, or --environment FAMILY ID")
+    if sum(one is not None for one in (plugin, environment, analysis)) != 1:
+        raise typer.BadParameter("name a plug-in, or --environment FAMILY ID, or --analysis KIND")
+    if analysis is not None:
+        settings = _analysis_settings(analysis, arguments)
+        raise typer.Exit(conform_analysis(analysis, settings))
     if environment is not None:
         raise typer.Exit(conform_environment(_environment(*environment, arguments)))
     if plugin is None or plugin not in PLUGINS:
         raise typer.BadParameter(f"no plug-in {plugin}; known: {', '.join(PLUGINS)}")
     raise typer.Exit(conform(PLUGINS[plugin]))
+
+
+def _analysis_settings(kind: str, text: str) -> dict[str, Any]:
+    """Checked settings of an analysis, every default filled in.
+
+    Raises BadParameter when there is no such analysis and SpecError for wrong settings.
+    """
+    from suite.analysis.registry import ANALYSES
+    from suite.specs.checking import Checker
+
+    if kind not in ANALYSES:
+        raise typer.BadParameter(f"no analysis {kind}; known: {', '.join(ANALYSES)}")
+    checker = Checker()
+    given = parse_yaml(text, "--arguments")
+    chosen = checker.model(ANALYSES[kind].Settings, given, f"settings of {kind!r}")
+    checker.stop_if_wrong()
+    assert chosen is not None
+    whole: dict[str, Any] = chosen.model_dump(mode="json")
+    return whole
 
 
 def _environment(family: str, name: str, arguments: str) -> TaskSpec:
@@ -538,11 +570,14 @@ def status(
     study: Annotated[str | None, typer.Option(help="one study; none means all")] = None,
     scale: Annotated[Scale | None, typer.Option(help="one scale; none means all")] = None,
 ) -> None:
-    """Count the runs of every cell by state, and show why runs failed."""
-    project = _project()
+    """Count the runs of every cell by state, show why runs failed, and say what is not recorded or
+    analysed."""
+    from suite.commands.status import looks
+
+    project, store = _project(), Store(RUNS)
     if study is not None and study not in project.studies:
         raise typer.BadParameter(f"no study {study}; known: {', '.join(project.studies)}")
-    found = list(count_states(project, known_runs(project, Store(RUNS), EVIDENCE), study, scale))
+    found = list(count_states(project, known_runs(project, store, EVIDENCE), study, scale))
     states = [state for state in STATES if any(row.counts[state] for row in found)]
     table = Table("study", "cell", "scale", *states, box=None)
     table.columns[1].overflow = "fold"
@@ -553,6 +588,8 @@ def status(
     messages = {run.key: run for row in found for run in row.runs if run.message}
     for key, run in messages.items():
         _say(f"{key}  {run.name()}, {run.state}: {run.message}")
+    for line in looks(project, store, found).told():
+        _say(line)
 
 
 @app.command(name="export")

@@ -15,6 +15,13 @@ from suite.analysis.policy_spectrum import (
 from suite.analysis.protocol import LookSettings, RecordedRun, Result
 
 COLUMNS = 4096  # parameters that are read at once
+DIRECTIONS = (1, 2, 8)
+PERCENTS = (90, 95, 99)
+UNKNOWN = (
+    *(f"information_{k}" for k in DIRECTIONS),
+    *(f"dimensionality_{percent}" for percent in PERCENTS),
+    "detour_ratio",
+)
 
 
 class PolicyPathSettings(LookSettings):
@@ -28,8 +35,9 @@ class PolicyPath:
 
     Figures: `snapshots`; `information_1`, `_2`, `_8`, the share of the largest singular values in
     the sum of all; `dimensionality_90`, `_95`, `_99`, the directions that hold 90, 95, 99 % of it;
-    `detour_ratio`, the median of accumulated over final change over the parameters that moved.
-    Arrays: `singular_values` [d] and `coordinates` [n, 8], the leading coordinate curves.
+    `detour_ratio`, the median of accumulated over final change over the parameters that moved,
+    unknown where none did. Arrays: `singular_values` [d] and `coordinates` [n, 8], the leading
+    coordinate curves. Of a path that is not finite only `snapshots` is known.
     """
 
     VERSION: ClassVar[int] = 1
@@ -49,14 +57,17 @@ class PolicyPath:
             part = path.columns(slice(first, first + COLUMNS)).astype(np.float64)
             gram += part @ part.T
             detours.append(detour_ratio(part)[accumulated_change(part) > 0])
+        figures = {"snapshots": float(path.snapshots)}
+        if not np.isfinite(gram).all():
+            return Result(figures=figures | dict.fromkeys(UNKNOWN, float("nan")))
         spectrum = spectrum_of_gram(gram, min(path.snapshots, path.size))
         share = information(spectrum.singular_values)
-        figures = {f"information_{k}": float(share[:k][-1]) for k in (1, 2, 8)}
-        for percent in (90, 95, 99):
+        figures |= {f"information_{k}": float(share[:k][-1]) for k in DIRECTIONS}
+        for percent in PERCENTS:
             dimensionality = major_dimensionality(spectrum.singular_values, percent / 100)
             figures[f"dimensionality_{percent}"] = float(dimensionality)
-        figures["snapshots"] = float(path.snapshots)
-        figures["detour_ratio"] = float(np.median(np.concatenate(detours)))
+        moved = np.concatenate(detours)
+        figures["detour_ratio"] = float(np.median(moved)) if moved.size else float("nan")
         return Result(
             figures=figures,
             arrays={

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from suite.training.learner import LearningAgent
 
 
+class UnnamedRecordingError(Exception):
+    """An analysis asks for a recording that it does not name, or by too few of its settings."""
+
+
 class RecordedRun:
-    """A complete run of the store. Raises StoreError where something is asked for that it lacks."""
+    """A complete run of the store.
+
+    Methods raise UnnamedRecordingError where no recording, or more than one, that the run is asked
+    for has the kind and settings, and StoreError where the run lacks it.
+    """
 
     def __init__(self, spec: RunSpec, store: Store) -> None:
         self.spec = spec
@@ -46,10 +54,16 @@ class RecordedRun:
         return read_rows(self._folder(kind, settings) / file)
 
     def observations(self, **settings: Any) -> np.ndarray:
-        """The recorded batch of observations [size, ...]."""
+        """The recorded batch of observations [size, ...].
+
+        Raises ValueError when the run learned from fewer.
+        """
         path = self._folder("batch", settings) / "observations.safetensors"
         if not path.exists():
-            raise StoreError(f"run {self.key} learned from too few observations to fill {path}.")
+            raise ValueError(
+                f"run {self.key} learned from too few observations to fill the batch: ask for a "
+                "smaller one"
+            )
         with storing("read", path):
             return load_file(path)["observations"]
 
@@ -61,13 +75,20 @@ class RecordedRun:
             yield int(path.stem.partition("-")[2]), agent_at(self._store, self.key, path)
 
     def _folder(self, kind: str, settings: dict[str, Any]) -> Path:
-        recorded = [one for one in self.spec.recordings if _is(one, kind, settings)]
+        # Two analyses may name the same one.
+        recorded = {one.name: one for one in self.spec.recordings if _is(one, kind, settings)}
         if not recorded:
-            raise StoreError(
+            raise UnnamedRecordingError(
                 f"run {self.key} is asked for no recording {kind!r} with settings {settings}. "
                 "Name it in `recordings` of the analysis."
             )
-        name = recorded[0].name
+        if len(recorded) > 1:
+            several = ", ".join(str(one.settings) for one in recorded.values())
+            raise UnnamedRecordingError(
+                f"run {self.key} has {len(recorded)} recordings {kind!r} with settings {settings}: "
+                f"{several}. Read the one with all settings that `recordings` names."
+            )
+        (name,) = recorded
         if name not in self._store.recordings(self.key):
             raise StoreError(f"run {self.key} lacks the recording {name}. Train it again.")
         return self._store.recordings_folder(self.key) / name

@@ -1,14 +1,15 @@
-"""How many runs of each cell are in which state."""
+"""How many runs of each cell are in which state, and what of them is not recorded or analysed."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from suite.specs.models import SCALES, Scale
+from suite.engine.work import lacks
+from suite.specs.models import SCALES, AnalysisSpec, Scale
 from suite.specs.project import Project
 from suite.stats.runs import Run
-from suite.store.store import State
+from suite.store.store import State, Store
 
 STALE = "stale"
 STATES: tuple[str, ...] = (*get_args(State), STALE)
@@ -33,6 +34,74 @@ class Row:
 def state_of(run: Run) -> str:
     """One of `STATES`."""
     return STALE if run.stale else run.state
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What is asked of runs for analyses and is not there."""
+
+    lacking: int
+    """Complete runs of the store that lack a recording."""
+    waiting: int
+    """Analyses of runs that are not complete or lack a recording."""
+    missing: int
+    """Analyses that could be computed and never were."""
+    earlier: int
+    """Analyses that could be computed and are there of an earlier version."""
+    mismatches: tuple[tuple[Run, str], ...]
+    """Runs that another record came of when they trained once more, with the reason."""
+
+    def told(self) -> Iterator[str]:
+        """A line for each of them that is there."""
+        if self.lacking:
+            yield f"recordings: {self.lacking} complete runs lack one; `suite run` repeats them"
+        left = self.missing + self.earlier
+        if self.waiting or left:
+            counts = (
+                f"{self.waiting} wait for runs or recordings",
+                f"{self.missing} are missing",
+                f"{self.earlier} are of an earlier version",
+            )
+            remedy = "; `suite analyse` computes them" if left else ""
+            yield f"analyses: {', '.join(counts)}{remedy}"
+        for run, reason in self.mismatches:
+            yield f"{run.key}  {run.name()}, mismatch: {reason}"
+
+
+def looks(project: Project, store: Store, rows: Sequence[Row]) -> Looks:
+    """What the runs of some rows lack; a run of several rows counts once, a stale one not."""
+    cells = {(cell.id, cell.scale): cell for scale in SCALES for cell in project.cells[scale]}
+    runs = {run.key: run for row in rows for run in row.runs}
+    lacking, counts = 0, Counter[str]()
+    for run in runs.values():
+        cell = cells.get((run.cell, run.scale))
+        if cell is None or run.stale:
+            continue
+        spec = cell.run(run.seed)
+        unrecorded = bool(lacks(spec, store))
+        lacking += unrecorded
+        for analysis in spec.analyses:
+            if analysis.kind in run.analyses:
+                continue
+            if unrecorded or not store.state(run.key).complete:
+                counts["waiting"] += 1
+            else:
+                counts["earlier" if _has_earlier(store, run.key, analysis) else "missing"] += 1
+    mismatches = [(run, store.mismatch(run.key)) for run in runs.values()]
+    return Looks(
+        lacking,
+        counts["waiting"],
+        counts["missing"],
+        counts["earlier"],
+        tuple((run, reason) for run, reason in mismatches if reason),
+    )
+
+
+def _has_earlier(store: Store, key: str, analysis: AnalysisSpec) -> bool:
+    """Whether a result of the same settings and an earlier version is there."""
+    versions = range(1, analysis.version)
+    earlier = (analysis.model_copy(update={"version": version}) for version in versions)
+    return any(store.analysis(key, one.key(key)) is not None for one in earlier)
 
 
 def status(

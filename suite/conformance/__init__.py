@@ -1,4 +1,4 @@
-"""Whether a plug-in or an environment keeps the laws that each has to keep: `suite conform`."""
+"""Whether a plug-in, an environment or an analysis keeps its laws: `suite conform`."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from suite.analysis.registry import ANALYSES
 from suite.plugins.protocol import Plugin
-from suite.specs.models import TaskSpec
+from suite.specs.models import AnalysisSpec, TaskSpec
 
 
 def conform(plugin: type[Plugin]) -> int:
@@ -34,6 +35,22 @@ def conform_environment(task: TaskSpec) -> int:
             return task
 
     return _tested("test_environment.py", Chosen())
+
+
+def conform_analysis(kind: str, settings: dict[str, Any]) -> int:
+    """Run the conformance tests on an analysis with whole settings; pytest's exit code, as
+    `conform`."""
+    chosen = AnalysisSpec(kind=kind, settings=settings, version=ANALYSES[kind].VERSION)
+
+    class Chosen:
+        """Gives the tests their analysis."""
+
+        @pytest.fixture(scope="session")
+        @classmethod
+        def analysis(cls) -> AnalysisSpec:
+            return chosen
+
+    return _tested("test_analysis.py", Chosen())
 
 
 def _tested(file: str, chosen: Any) -> int:

@@ -64,7 +64,7 @@ def analyse_cells(
     if jobs == 1 or len(left) < 2:
         errors = list(_shown(map(work, runs, specs), len(left), console))
     else:
-        with ProcessPoolExecutor(min(jobs, len(left)), get_context("spawn"), configure) as pool:
+        with ProcessPoolExecutor(min(jobs, len(left)), get_context("spawn")) as pool:
             errors = list(_shown(pool.map(work, runs, specs), len(left), console))
     failed = {name: error for name, error in zip(names, errors, strict=True) if error}
     return Analysed(len(left) - len(failed), ready, asked - ready - len(left), failed)
@@ -84,6 +84,7 @@ def digests(cells: Sequence[Cell], store: Store) -> dict[str, dict[str, str]]:
 
 def _analyse(root: Path, run: RunSpec, spec: AnalysisSpec) -> str:
     """Compute and keep one result; the traceback of what went wrong, or ""."""
+    configure()  # the number of threads decides bits
     store, key = Store(root), run.key()
     try:
         result = build_analysis(spec).analyse(RecordedRun(run, store))

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from safetensors.numpy import load_file
 
 from suite.analysis import registry
 from suite.analysis.policy_spectrum import path_spectrum
 from suite.analysis.protocol import LookSettings, Result, document_of
-from suite.analysis.recorded import RecordedRun
-from suite.analysis.registry import ANALYSES, build_analysis, recordings_of
-from suite.conformance.small_runs import result, small_runs
+from suite.analysis.recorded import RecordedRun, UnnamedRecordingError
+from suite.analysis.registry import ANALYSES, build_analysis, recording, recordings_of
+from suite.conformance.small_runs import result, small_runs, train
 from suite.engine.analyse import analyse_cells
 from suite.engine.run import run_cells
 from suite.engine.work import lacks
 from suite.judging import Judging
+from suite.recordings.path import RecordedPath
 from suite.specs.models import AnalysisSpec, Cell
 from suite.store.atomic import StoreError
 from suite.store.evidence import export, read
@@ -250,8 +252,123 @@ def test_one_that_raises_is_named_and_the_others_go_on(tmp_path, monkeypatch):
 def test_a_recording_that_an_analysis_does_not_name_is_out_of_reach(tmp_path):
     cell = cell_of("weight_norms")
     store = trained(cell, tmp_path)
-    with pytest.raises(StoreError, match="is asked for no recording 'path' with settings"):
+    with pytest.raises(UnnamedRecordingError, match="is asked for no recording 'path' with set"):
         RecordedRun(cell.runs[0], store).path(every=5)
+
+
+def test_a_recording_by_too_few_settings_is_refused_where_there_are_two(tmp_path):
+    looks = (recording("path", {"every": 5}), recording("path", {"every": 10}))
+    (run,) = small_runs("td3", [0])
+    run = run.model_copy(update={"recordings": looks})
+    recorded = RecordedRun(run, train([run], tmp_path))
+    with pytest.raises(UnnamedRecordingError, match=r"has 2 recordings 'path' .*: .*5.*10"):
+        recorded.path()
+    assert recorded.path(every=5).snapshots > recorded.path(every=10).snapshots > 1
+    # One that two analyses name is there once.
+    twice = RecordedRun(
+        run.model_copy(update={"recordings": (looks[0], looks[0])}), recorded._store
+    )
+    assert twice.path().snapshots == recorded.path(every=5).snapshots
+
+
+def test_an_analysis_that_reads_what_it_does_not_name_does_not_stop_the_others(
+    tmp_path, monkeypatch
+):
+    cell = cell_of("weight_norms", "dead_units")
+    store = trained(cell, tmp_path)
+    monkeypatch.setattr(ANALYSES["dead_units"], "analyse", lambda self, run: run.path())
+    found = analysed(cell, store)
+    assert found.computed == 2 and len(found.failed) == 2
+    assert all("is asked for no recording 'path'" in error for error in found.failed.values())
+
+
+def test_dead_units_of_convolutions_are_channels_dead_at_all_places(tmp_path):
+    cell = cell_of("dead_units", agent="dqn", seeds=(0,))
+    store = trained(cell, tmp_path)
+    analysis = build_analysis(cell.runs[0].analyses[0])
+    recorded = RecordedRun(cell.runs[0], store)
+    for channel in range(5):
+        agents = dict(recorded.agents())
+        for agent in agents.values():
+            with torch.no_grad():
+                parameters = agent.groups["q"].parameters.leaves
+                parameters["conv1.bias"].fill_(1e3)
+                parameters["conv1.bias"].view(-1)[:channel] = -1e3
+        changed = RecordedRun(cell.runs[0], store)
+        changed.agents = lambda agents=agents, **settings: iter(agents.items())
+        _, dead = analysis.analyse(changed).series["dead_fraction/conv1"]
+        np.testing.assert_array_equal(dead, channel / 4)
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings", "told"),
+    [
+        ("rad", {}, r"'actor' takes inputs of shape \(8,\), the recorded observations have shape "
+         r"\(12, 12, 6\): another network"),
+        ("ppo", {"activation": "tanh"}, "'actor' has activations tanh: only units of relu"),
+        ("ppo", {}, None),
+    ],
+)  # fmt: skip
+def test_dead_units_say_of_which_policies_they_know_nothing(tmp_path, agent, settings, told):
+    looks = recordings_of(asked("dead_units"))
+    (run,) = small_runs(agent, [0], **settings)
+    run = run.model_copy(update={"recordings": looks})
+    recorded = RecordedRun(run, train([run], tmp_path))
+    analysis = build_analysis(asked("dead_units"))
+    if told is None:
+        assert analysis.analyse(recorded).series
+    else:
+        with pytest.raises(ValueError, match=told):
+            analysis.analyse(recorded)
+
+
+def test_a_batch_that_never_filled_is_told_and_stops_no_other_analysis(tmp_path):
+    few = AnalysisSpec(kind="dead_units", settings={"every": 1, "observations": 5000}, version=2)
+    cell = cell_of("weight_norms")
+    looks = {
+        "analyses": (*cell.runs[0].analyses, few),
+        "recordings": (*cell.runs[0].recordings, *recordings_of(few)),
+    }
+    cell = cell.model_copy(update={"runs": tuple(r.model_copy(update=looks) for r in cell.runs)})
+    store = trained(cell, tmp_path)
+    found = analysed(cell, store)
+    assert found.computed == 2 and len(found.failed) == 2
+    assert all("learned from too few observations" in error for error in found.failed.values())
+
+
+def test_of_agents_and_paths_that_are_not_finite_nothing_is_known(tmp_path, monkeypatch):
+    cell = cell_of("dead_units", "policy_path", seeds=(0,))
+    store = trained(cell, tmp_path)
+    recorded = RecordedRun(cell.runs[0], store)
+    dead_units, policy_path = (build_analysis(spec) for spec in cell.runs[0].analyses)
+    agents = dict(recorded.agents())
+    with torch.no_grad():
+        agents[80].groups["actor"].parameters.flat.fill_(float("nan"))
+    monkeypatch.setattr(recorded, "agents", lambda **settings: iter(agents.items()))
+    for points in document_of(dead_units.analyse(recorded))["series"].values():
+        assert points["value"][-1] is None and None not in points["value"][:-1]
+    known = policy_path.analyse(recorded).figures
+    columns = RecordedPath.columns
+
+    def diverged(self, part=slice(None)):
+        path = columns(self, part)
+        path[-1] = np.nan
+        return path
+
+    monkeypatch.setattr(RecordedPath, "columns", diverged)
+    figures = document_of(policy_path.analyse(recorded))["figures"]
+    assert figures.pop("snapshots") == known["snapshots"]
+    assert {*figures} == {*known} - {"snapshots"} and {*figures.values()} == {None}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_path_of_one_snapshot_has_no_detour(tmp_path):
+    (run,) = small_runs("td3", [0])
+    run = run.model_copy(update={"recordings": (recording("path", {"every": 1000}),)})
+    spec = AnalysisSpec(kind="policy_path", settings={"every": 1000})
+    recorded = RecordedRun(run, train([run], tmp_path))
+    figures = document_of(build_analysis(spec).analyse(recorded))["figures"]
+    assert figures["snapshots"] == 1 and figures["detour_ratio"] is None
 
 
 def test_evidence_keeps_results_with_their_versions(tmp_path):

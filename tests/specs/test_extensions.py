@@ -1,10 +1,12 @@
-"""Agents and plug-ins of other packages: found by entry point, and refused by name when wrong."""
+"""Agents, plug-ins and analyses of other packages: found by entry point, or refused by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
+from suite.analysis.registry import ANALYSES
+from suite.analysis.registry import unusable as unusable_analysis
 from suite.extensions import Extended, ExtensionError
 from suite.plugins.registry import OWN, PLUGINS, unusable
 from suite.specs.registry import AGENTS
@@ -49,6 +51,33 @@ class Half:
     VERSION = 1
     loop = "supervised"
 """
+ANALYSIS = """
+from suite.analysis.protocol import LookSettings, Result
+
+class Counted:
+    VERSION = 2
+    Settings = LookSettings
+
+    def __init__(self, settings):
+        pass
+
+    def recordings(self):
+        return (("path", {}),)
+
+    def analyse(self, run):
+        return Result(figures={"snapshots": run.path().snapshots})
+
+class Inherited(Counted):
+    pass
+
+class Unset(Counted):
+    VERSION = 1
+    Settings = dict
+
+class Blind:
+    VERSION = 1
+    Settings = LookSettings
+"""
 
 
 def plugins() -> Mapping[str, Any]:
@@ -67,6 +96,12 @@ def test_a_registered_agent_is_known_beside_the_suites_own(install: Install) -> 
     install(AGENT, "rl_claims.agents", {"learner": "Learner"})
     agents = Extended(dict(AGENTS), "rl_claims.agents", unusable_agent)
     assert agents["learner"].VERSION == 2 and agents["td3"] is AGENTS["td3"]
+
+
+def analyses() -> Mapping[str, Any]:
+    """As a fresh process has them: of `ANALYSES` only the suite's own, by name, are looked at."""
+    own = {name: ANALYSES[name] for name in ("weight_norms", "policy_path", "dead_units")}
+    return Extended(own, "rl_claims.analyses", unusable_analysis)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +139,33 @@ def test_an_agent_that_cannot_be_used_is_refused_by_name(
     install(AGENT, "rl_claims.agents", {"mine": value})
     with pytest.raises(ExtensionError, match=wrong):
         list(Extended(dict(AGENTS), "rl_claims.agents", unusable_agent))
+
+
+def test_a_registered_analysis_is_known_beside_the_suites_own(install: Install) -> None:
+    install(ANALYSIS, "rl_claims.analyses", {"counted": "Counted"})
+    found = analyses()
+    assert found["counted"].VERSION == 2
+    assert set(found) == {"weight_norms", "policy_path", "dead_units", "counted"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong"),
+    [
+        ("weight_norms", "Counted", "the suite has this name already"),
+        ("counted", "Missing", "does not import: AttributeError"),
+        ("counted", "Inherited", "its VERSION is None, not a whole number from 1 on"),
+        ("counted", "Unset", "its Settings is no subclass of suite.recordings.protocol.Look"),
+        ("counted", "Blind", "has no recordings, analyse"),
+    ],
+)
+def test_an_analysis_that_cannot_be_used_is_refused_by_name(
+    install: Install, name: str, value: str, wrong: str
+) -> None:
+    package = install(ANALYSIS, "rl_claims.analyses", {name: value})
+    told = f"entry point {name} = {package}:{value} in rl_claims.analyses of package {package}"
+    with pytest.raises(ExtensionError) as error:
+        list(analyses())
+    assert told in str(error.value) and wrong in str(error.value)
 
 
 def test_provenance_names_the_packages_with_their_versions(install: Install) -> None:
