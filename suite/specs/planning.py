@@ -6,6 +6,7 @@ The estimates are for reading a plan and for sharing work out; no result depends
 import functools
 import json
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -70,29 +71,29 @@ def updates(run: RunSpec) -> int:
 def seconds_estimate(cell: Cell) -> float:
     """Seconds of one core that all seeds of the cell take together on the machine where the
     constants were measured."""
-    return len(cell.runs) * _of_a_seed(cell.runs[0])[0]  # they differ in their seed only
+    # They differ in their seed only.
+    return len(cell.runs) * _of_a_seed(cell.runs[0], "seconds", _seconds)
 
 
 def memory_estimate(cell: Cell) -> int:
     """Bytes of one process that trains all seeds of the cell."""
-    return PROCESS_BYTES + len(cell.runs) * _of_a_seed(cell.runs[0])[1]
+    return PROCESS_BYTES + len(cell.runs) * int(_of_a_seed(cell.runs[0], "bytes", _bytes))
 
 
-def _of_a_seed(run: RunSpec) -> tuple[float, int]:
-    """Seconds and bytes; those that this code found before are kept, as agents take long to
-    import."""
-    known, key = _kept(), run.model_copy(update={"seed": 0}).key()
+def _of_a_seed(run: RunSpec, what: str, estimate: Callable[[RunSpec], float]) -> float:
+    """An estimate; what this code found before is kept, as agents take long to import."""
+    known, key = _kept(), f"{what} {run.model_copy(update={'seed': 0}).key()}"
     if key not in known:
-        known[key] = (_seconds(run), _bytes(run))
+        known[key] = estimate(run)
     return known[key]
 
 
 @functools.cache
-def _kept() -> dict[str, tuple[float, int]]:
+def _kept() -> dict[str, float]:
     """What the file has of this code."""
     try:
         file = json.loads(_file().read_bytes())
-        return {key: (s, b) for key, (s, b) in file["of"].items()} if file["by"] == _code() else {}
+        return {key: float(of) for key, of in file["of"].items()} if file["by"] == _code() else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -10,6 +10,7 @@ from suite.analysis.registry import ANALYSES
 from suite.commands.known_runs import known_runs
 from suite.commands.status import STATES, status
 from suite.engine.run import run_cells
+from suite.specs import kept
 from suite.specs.loading import load_project
 from suite.specs.models import Cell, RunSpec
 from suite.store.store import Store
@@ -146,6 +147,7 @@ def test_what_is_not_recorded_or_analysed_is_told(suite, project: Path, monkeypa
     assert suite("analyse").exit_code == 0
     assert told(suite) == []
     monkeypatch.setattr(Norm, "VERSION", 2)
+    monkeypatch.setattr(kept, "running_code", lambda: {"source": "that of version 2"})
     analysed(project, version=2)
     assert told(suite) == [f"{before}, 0 are missing, 1 are of an earlier version{computes}"]
     assert suite("analyse").exit_code == 0

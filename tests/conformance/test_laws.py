@@ -107,7 +107,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make a class the plug-in `scaled`."""
 
     def register(plugin: type[Plugin]) -> None:
-        for module in (registry, small_runs, suite.cli):
+        for module in (registry, small_runs):
             monkeypatch.setattr(module, "PLUGINS", {"scaled": plugin})
 
     return register

@@ -21,7 +21,8 @@ from suite.engine import cluster as engine
 from suite.engine import workers
 from suite.engine.cluster import DEATHS, EngineError
 from suite.engine.run import run_cells
-from suite.engine.workers import Refused, Terms, Unchecked, check, code, train_on_worker
+from suite.engine.workers import Refused, Terms, Unchecked, check, train_on_worker
+from suite.running_code import running_code
 from suite.store.store import Store
 
 HERE = Path(__file__).parent
@@ -201,7 +202,7 @@ def test_worker_with_other_code_gets_no_shard_and_one_that_joins_later_trains_al
     (line,) = [line for line in shown.getvalue().splitlines() if "refused" in line]
     assert line.startswith("worker tcp://127.0.0.1:")
     assert "is refused: it runs another version of the code (source " in line
-    assert f"{code()['source']} here" in line and "restart the worker" in line
+    assert f"{running_code()['source']} here" in line and "restart the worker" in line
 
 
 def test_worker_without_the_folder_gets_no_shard_and_the_others_go_on(store, scheduler, start):
@@ -241,7 +242,7 @@ def token(tmp_path):
 
 
 def test_process_with_the_same_code_and_folder_may_train(token):
-    check(Terms(code(), token))
+    check(Terms(running_code(), token))
     assert token.name in workers._checked
 
 
@@ -255,13 +256,13 @@ def test_process_with_the_same_code_and_folder_may_train(token):
 )
 def test_difference_of_the_code_is_named(token, there, says):
     with pytest.raises(Refused) as raised:
-        check(Terms({**code(), **there}, token))
-    assert says.format(**code()) in str(raised.value)
+        check(Terms({**running_code(), **there}, token))
+    assert says.format(**running_code()) in str(raised.value)
     assert token.name not in workers._checked
 
 
 def test_extension_that_the_engine_lacks_is_named(token):
-    asked = {name: version for name, version in code().items() if name != "mujoco"}
+    asked = {name: version for name, version in running_code().items() if name != "mujoco"}
     with pytest.raises(Refused, match=r"mujoco [\d.]+ there, none here"):
         check(Terms(asked, token))
 
@@ -270,7 +271,7 @@ def test_extension_that_the_engine_lacks_is_named(token):
 def test_folder_without_the_engines_token_is_refused(token, content):
     token.unlink() if content is None else token.write_text(content)
     with pytest.raises(Refused, match=f"does not share the store's folder {token.parent}"):
-        check(Terms(code(), token))
+        check(Terms(running_code(), token))
 
 
 def test_process_that_took_over_an_address_does_not_train_unchecked(store):

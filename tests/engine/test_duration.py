@@ -38,7 +38,7 @@ def measured(monkeypatch, tmp_path):
         return 3 * REFERENCE_SECONDS
 
     monkeypatch.setattr(timing, "_measure", measure)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SUITE_CACHE", str(tmp_path / "cache"))
     return calls
 
 
@@ -95,8 +95,8 @@ def test_finished_runs_need_no_measurement(store, measured):
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"AMD": 1}'])
 def test_damaged_memory_of_the_processor_is_measured_again(tmp_path, measured, content):
-    (tmp_path / "cache" / "rl-claims").mkdir(parents=True)
-    (tmp_path / "cache" / "rl-claims" / "processor.json").write_text(content)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "processor.json").write_text(content)
     assert work_seconds() == work_seconds() == 3 * REFERENCE_SECONDS
     assert len(measured) == 1
 
