@@ -1,14 +1,10 @@
 """The documentation's environment of another package: trained, judged, reported, conforming."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+from examples import files, install, run
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "example_environment"
@@ -25,33 +21,7 @@ raise SystemExit(code)
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """The example in a folder of its own, with the entry points of its pyproject.toml."""
-    shutil.copytree(EXAMPLE, tmp_path / "own", ignore=shutil.ignore_patterns("runs", "__*"))
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    info = tmp_path / "installed" / f"{project['name']}-{project['version']}.dist-info"
-    info.mkdir(parents=True)
-    head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    (info / "METADATA").write_text(head)
-    lines = [
-        line
-        for group, points in project["entry-points"].items()
-        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    return tmp_path / "own"
-
-
-def run(package: Path, code: str) -> str:
-    path = os.pathsep.join(map(str, (ROOT, package, package.parent / "installed")))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=package,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return install(EXAMPLE, tmp_path)
 
 
 def test_it_is_trained_judged_and_reported(package: Path) -> None:
@@ -80,8 +50,7 @@ def test_it_keeps_the_laws(package: Path) -> None:
 
 def test_its_environment_has_under_forty_lines_and_stands_in_the_documentation() -> None:
     assert len((EXAMPLE / "corridor.py").read_text().splitlines()) < 40
-    present = {path.relative_to(EXAMPLE).as_posix() for path in EXAMPLE.rglob("*.*")}
-    assert {name for name in present if "runs" not in name and "__" not in name} == set(FILES)
+    assert files(EXAMPLE) == set(FILES)
     documentation = (ROOT / "docs" / "extending.md").read_text()
     for name in FILES[:2]:
         text = (EXAMPLE / name).read_text()
