@@ -182,7 +182,13 @@ class Store:
         with storing("write", folder):
             folder.mkdir(parents=True, exist_ok=True)
             # safetensors writes under names of its own, .tmp and six letters.
-            partial = [*folder.glob(".*.tmp"), *folder.glob(".tmp*")]
+            places = (folder, *self.recordings_folder(key).glob("*"))
+            partial = [
+                path
+                for place in places
+                for name in (".*.tmp", ".tmp*")
+                for path in place.glob(name)
+            ]
             for leftover in [*partial, folder / "COMPLETE", folder / "failure.json"]:
                 leftover.unlink(missing_ok=True)
         replace_bytes(folder / "spec.json", _json(spec))

@@ -30,6 +30,7 @@ TASKS = {
         ("humanoid", "mujoco", "Humanoid-v5", {"healthy_reward": 1.0}),
         ("pusher", "mujoco", "Pusher-v5", {}),
         ("cartpole", "gymnasium", "CartPole-v1", {}),
+        ("lunarlander", "gymnasium", "LunarLander-v3", {}),
         ("corridor", "corridor", "corridor", {"length": 4}),
     ]
 }
@@ -38,6 +39,7 @@ KINDS = {
     "humanoid": ("sac", "ppo"),
     "pusher": ("td3", "ppo"),
     "cartpole": ("dqn", "ppo"),
+    "lunarlander": ("dqn", "ppo"),
     "corridor": ("dqn", "ppo"),
 }
 

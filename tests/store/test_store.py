@@ -299,10 +299,13 @@ def test_killed_while_saving_leaves_a_whole_checkpoint_and_a_free_lock(store):
 def test_beginning_removes_what_a_killed_process_left(store):
     with store.lock("run"):
         store.begin("run", {})
-        for name in (".checkpoint.tmp", ".spec.json.1.tmp", ".tmpmdpS7i"):
-            (store.folder("run") / name).write_bytes(b"part")
+        recorded = store.recordings_folder("run") / "batch-1"
+        recorded.mkdir(parents=True)
+        for folder in (store.folder("run"), recorded):
+            for name in (".checkpoint.tmp", ".spec.json.1.tmp", ".tmpmdpS7i"):
+                (folder / name).write_bytes(b"part")
         store.begin("run", {})
-    assert [path.name for path in store.folder("run").iterdir() if path.name[0] == "."] == []
+    assert [path.name for path in store.folder("run").rglob(".*")] == []
 
 
 def test_lock_keeps_a_second_process_out_and_names_the_first(store):
