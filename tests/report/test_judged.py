@@ -260,6 +260,15 @@ def test_numerics_that_mix_are_marked(project, runs, verdicts, tmp_path) -> None
     assert summary_row(tmp_path, "first-C1")[8] == f"mixed: {', '.join(names)}"
 
 
+def test_the_versions_of_analyses_that_were_read_stand_in_the_evidence(
+    project, runs, verdicts, tmp_path
+) -> None:  # type: ignore[no-untyped-def]
+    read = [verdicts[0].model_copy(update={"analyses": {"weight_norms": 3}}), *verdicts[1:]]
+    source = written(project, runs, read, tmp_path)
+    assert "analyses weight_norms version 3" in text_of(evidence(source, "first-C1"))
+    assert "analyses" not in text_of(evidence(source, "first-C2"))
+
+
 def test_a_claim_says_how_sure_it_is_and_what_other_claims_leave_of_it(verdicts) -> None:  # type: ignore[no-untyped-def]
     def certainty(p_value: float | None, survives: bool | None) -> str:
         update = {"p_value": p_value, "survives_correction": survives}
