@@ -169,7 +169,7 @@ class DQN:
         return (q - target).square().mean(dim=1)
 
     def losses(self) -> dict[str, Callable[[Mapping[str, Tensor], Batch], Tensor]]:
-        """The group's loss as a pure function of (parameters, batch)."""
+        """The group's loss as a pure function of (parameters, batch): their mean."""
         return {"q": self.loss}
 
     def state(self) -> State:

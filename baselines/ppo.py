@@ -171,19 +171,12 @@ class PPO:
         values = self.v(self.groups["critic"].parameters.leaves, self._tensor(observations))
         return values.cpu().numpy()
 
-    def batches(
-        self, rollout: Rollout, observation: np.ndarray, progress: float
-    ) -> Iterator[RolloutBatch]:
-        """The batches of an update phase: each epoch goes through a full rollout in random order.
+    def whole(self, rollout: Rollout, observation: np.ndarray) -> RolloutBatch:
+        """All steps of a full rollout as one batch, with their advantages and value targets.
 
-        `observation` [S, n_envs, *obs], normalised, follows the rollout; `progress` is the share
-        of the budget that is used up.
+        `observation` [S, n_envs, *obs], normalised, follows the rollout.
         """
         s, count = self.settings, len(self.seeds)
-        if s.schedule == "linear":
-            self.clip_range = s.clip_range * (1 - progress)
-            for group in self.groups.values():
-                group.optimiser.learning_rate = s.learning_rate * (1 - progress)
         flat = rollout.observation.reshape(count, -1, *observation.shape[2:])
         value = self.value(flat).reshape(rollout.reward.shape)
         last_value = self.value(observation)
@@ -195,13 +188,29 @@ class PPO:
                 self.groups["actor"].parameters.leaves, observations, actions
             )
         targets = [self._tensor(x.reshape(count, -1)) for x in (advantage, advantage + value)]
-        whole = RolloutBatch(observations, actions, log_prob, *targets)
+        return RolloutBatch(observations, actions, log_prob, *targets)
+
+    def batches(
+        self, rollout: Rollout, observation: np.ndarray, progress: float
+    ) -> Iterator[RolloutBatch]:
+        """The batches of an update phase: each epoch goes through a full rollout in random order.
+
+        `observation` [S, n_envs, *obs], normalised, follows the rollout; `progress` is the share
+        of the budget that is used up.
+        """
+        s = self.settings
+        if s.schedule == "linear":
+            self.clip_range = s.clip_range * (1 - progress)
+            for group in self.groups.values():
+                group.optimiser.learning_rate = s.learning_rate * (1 - progress)
+        whole = self.whole(rollout, observation)
         for _ in range(s.epochs):
-            order = self.streams["shuffle"].permutation(actions.shape[1])
+            order = self.streams["shuffle"].permutation(whole.action.shape[1])
             yield from whole.shuffled(order, s.batch_size)
 
     def update(self, batch: RolloutBatch) -> None:
         """One optimiser step of actor and critic."""
+        batch = batch.normalised(ADVANTAGE_EPSILON)
         actor, critic = self.groups["actor"], self.groups["critic"]
         actor_loss = self.actor_loss(actor.parameters.leaves, batch)
         critic_loss = self.critic_loss(critic.parameters.leaves, batch)
@@ -212,10 +221,12 @@ class PPO:
         self.updates += 1
 
     def actor_loss(self, parameters: Mapping[str, Tensor], batch: RolloutBatch) -> Tensor:
-        """Minus the clipped surrogate and the entropy bonus, averaged over the batch, [S]."""
+        """Minus the clipped surrogate and the entropy bonus, averaged over the batch, [S].
+
+        Its advantages are normalised already.
+        """
         log_prob, entropy = self.log_prob(parameters, batch.observation, batch.action)
-        std, mean = torch.std_mean(batch.advantage, dim=1, keepdim=True)
-        advantage = (batch.advantage - mean) / (std + ADVANTAGE_EPSILON)
+        advantage = batch.advantage
         ratio = (log_prob - batch.log_prob).exp()
         # A clipped ratio times A: at most (1 + epsilon) A where A > 0, (1 - epsilon) A elsewhere.
         bound = advantage + self.clip_range * advantage.abs()
@@ -228,7 +239,8 @@ class PPO:
         return self.settings.value_coefficient * error.square().mean(dim=1)
 
     def losses(self) -> dict[str, Callable[[Mapping[str, Tensor], RolloutBatch], Tensor]]:
-        """Each group's loss as a pure function of (parameters, batch)."""
+        """Each group's loss as a pure function of (parameters, batch): a mean over its steps, whose
+        advantages are normalised already."""
         return {"actor": self.actor_loss, "critic": self.critic_loss}
 
     def log_prob(

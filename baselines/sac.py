@@ -185,21 +185,16 @@ class SAC:
         return (alpha * log_prob - q).mean(dim=1)
 
     def losses(self) -> dict[str, Callable[[Mapping[str, Tensor], Batch], Tensor]]:
-        """Each group's loss as a pure function of (parameters, batch).
-
-        The noise on actions is the same at every call and comes from a stream that training does
-        not use.
-        """
-
-        def noise(batch: Batch) -> Tensor:
-            streams = SeedStreams(self.seeds, "analysis/action_noise")
-            return self._tensor(streams.normal(*batch.action.shape[1:]))
+        """Each group's loss as a pure function of (parameters, batch): a mean over its transitions,
+        each with noise of its own (`Batch.with_noise`)."""
 
         def actor_loss(parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-            return self.actor_loss(parameters, batch, noise(batch), self.temperature.value())
+            assert batch.noise is not None
+            return self.actor_loss(parameters, batch, batch.noise, self.temperature.value())
 
         def critic_loss(parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-            return self.critic_loss(parameters, batch, noise(batch), self.temperature.value())
+            assert batch.noise is not None
+            return self.critic_loss(parameters, batch, batch.noise, self.temperature.value())
 
         return {"actor": actor_loss, "critic": critic_loss}
 

@@ -160,16 +160,12 @@ class TD3:
         return -self.first_critic.forward(critic, x).mean(dim=(1, 2))
 
     def losses(self) -> dict[str, Callable[[Mapping[str, Tensor], Batch], Tensor]]:
-        """Each group's loss as a pure function of (parameters, batch).
-
-        The critic's smoothing noise is the same at every call and comes from a stream that training
-        does not use.
-        """
+        """Each group's loss as a pure function of (parameters, batch): a mean over its transitions,
+        each with noise of its own (`Batch.with_noise`)."""
 
         def critic_loss(parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-            streams = SeedStreams(self.seeds, "analysis/target_noise")
-            noise = self._tensor(streams.normal(*batch.action.shape[1:]))
-            return self.critic_loss(parameters, batch, noise)
+            assert batch.noise is not None
+            return self.critic_loss(parameters, batch, batch.noise)
 
         return {"actor": self.actor_loss, "critic": critic_loss}
 

@@ -8,6 +8,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from suite.analysis.dead_units import DeadUnits
+from suite.analysis.gradient_subspaces import GradientSubspaces
 from suite.analysis.policy_path import PolicyPath
 from suite.analysis.protocol import Analysis
 from suite.analysis.weight_norms import WeightNorms
@@ -29,7 +30,12 @@ def unusable(name: str, value: Any) -> str:
 
 
 ANALYSES: MutableMapping[str, type[Analysis]] = Extended(
-    {"weight_norms": WeightNorms, "policy_path": PolicyPath, "dead_units": DeadUnits},
+    {
+        "weight_norms": WeightNorms,
+        "policy_path": PolicyPath,
+        "dead_units": DeadUnits,
+        "gradient_subspaces": GradientSubspaces,
+    },
     ANALYSES_GROUP,
     unusable,
 )

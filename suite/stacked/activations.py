@@ -45,6 +45,14 @@ def _tanh_gradient(y: Tensor, gradient: Tensor) -> Tensor:
     return torch.addcmul(gradient, gradient * y, y, value=-1)
 
 
+def _tanh_slope(y: Array) -> Array:
+    return 1 - y * y
+
+
+def _tanh_slope_change(y: Array) -> Array:
+    return -2 * y
+
+
 def _relu(x: Array) -> None:
     tensor(x).relu_()
 
@@ -53,15 +61,22 @@ def _relu_gradient(y: Tensor, gradient: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward(gradient, y, 0)  # type: ignore[no-any-return]
 
 
+def _relu_slope(y: Array) -> Array:
+    return array((tensor(y) > 0).to(tensor(y).dtype))
+
+
 class Elementwise(NamedTuple):
     """`apply(x)` overwrites x with its activation y; `gradient(y, g)` is the gradient for x from
-    the gradient g for y, differentiable."""
+    the gradient g for y, differentiable; `slope(y)` is dy/dx, `slope_change(y)` the derivative of
+    the slope for y, None where it is 0 (that of a kink too)."""
 
     apply: Callable[[Array], None]
     gradient: Callable[[Tensor, Tensor], Tensor]
+    slope: Callable[[Array], Array]
+    slope_change: Callable[[Array], Array] | None
 
 
 ACTIVATIONS = {
-    "relu": Elementwise(_relu, _relu_gradient),
-    "tanh": Elementwise(_tanh, _tanh_gradient),
+    "relu": Elementwise(_relu, _relu_gradient, _relu_slope, None),
+    "tanh": Elementwise(_tanh, _tanh_gradient, _tanh_slope, _tanh_slope_change),
 }

@@ -123,6 +123,17 @@ class ParameterSlice:
     followed_by_norm: bool
 
 
+class Tapped(dict[str, Tensor]):
+    """Parameters of a network that give its outputs as a leaf of their own, so that what a loss
+    does with outputs can be differentiated alone.
+
+    `inputs` and `outputs` are those of the one pass that a loss differentiates.
+    """
+
+    inputs: Tensor | None = None
+    outputs: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Network:
     """A sequence of layers. `copies` networks per seed are trained as one stack (twin critics).
@@ -202,6 +213,14 @@ class Network:
                     runs.append(layer)
         return tuple(runs)
 
+    def _tapped(self, parameters: Tapped, x: Tensor) -> Tensor:
+        if parameters.outputs is not None:
+            raise ValueError(f"the loss passes network {self.name!r} twice")
+        with torch.no_grad():
+            outputs = self.forward(parameters, x)
+        parameters.inputs, parameters.outputs = x.detach(), outputs.requires_grad_()
+        return parameters.outputs
+
     def _begins_run(self, index: int) -> bool:
         """Whether nothing is learned before that convolution and a Linear takes its outputs."""
         before, after = self.layers[:index], self.layers[index + 1 :]
@@ -218,7 +237,11 @@ class Network:
 
         `trace` receives each named layer's output under its name, and the result of an activation
         as "<layer>_activation", where layer is the Linear or Convolution that feeds it.
+
+        Raises ValueError for a second pass with gradients through `Tapped` parameters.
         """
+        if isinstance(parameters, Tapped) and torch.is_grad_enabled():
+            return self._tapped(parameters, x)
         batch = x.shape[1]
         if self._batch_multiple > 1:
             x = _padded(x, self._batch_multiple)

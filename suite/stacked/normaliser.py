@@ -89,8 +89,14 @@ class Normaliser:
             return reward
         self.discounted_return = self.discounted_return * self.discount + reward
         self.returns.update(self.discounted_return)
-        std = np.sqrt(self.returns.variance[:, None] + self.EPSILON)
         self.discounted_return[ended] = 0.0
+        return self.scaled(reward)
+
+    def scaled(self, reward: np.ndarray) -> np.ndarray:
+        """Rewards [S, n_envs] scaled by what was seen so far."""
+        if self.returns is None:
+            return reward
+        std = np.sqrt(self.returns.variance[:, None] + self.EPSILON)
         return np.clip(reward / std, -self.BOUND, self.BOUND).astype(np.float32)
 
     def state(self) -> State:

@@ -1,8 +1,10 @@
 """Replay memories of S seeds that step together, and the batches drawn from them."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +22,7 @@ class Batch:
     action: [S, B, *shape], float32 or int64
     reward: [S, B] float32
     terminal: [S, B] float32, 1 where the task ended, 0 where time ran out
+    noise: [S, B, *shape of an action] standard normal, for losses that are functions of it
     """
 
     observation: Tensor
@@ -27,6 +30,12 @@ class Batch:
     reward: Tensor
     next_observation: Tensor
     terminal: Tensor
+    noise: Tensor | None = None
+
+    def with_noise(self, streams: SeedStreams) -> Batch:
+        """The same transitions with noise from these streams."""
+        noise = torch.from_numpy(streams.normal(*self.action.shape[1:]))
+        return replace(self, noise=noise.to(self.action.device))
 
 
 class Replay:
@@ -46,6 +55,7 @@ class Replay:
         action_dtype: Literal["float32", "int64"],
         device: str | torch.device = "cpu",
     ) -> None:
+        self.seeds = tuple(seeds)
         self.capacity = capacity
         self.appended = 0
         self.observation_shape = observation_shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,11 @@ class RolloutBatch:
     log_prob: Tensor
     advantage: Tensor
     value_target: Tensor
+
+    def normalised(self, epsilon: float) -> RolloutBatch:
+        """The same steps, each seed's advantages less their mean and over their std + `epsilon`."""
+        std, mean = torch.std_mean(self.advantage, dim=1, keepdim=True)
+        return replace(self, advantage=(self.advantage - mean) / (std + epsilon))
 
     def shuffled(self, order: np.ndarray, batch_size: int) -> Iterator[RolloutBatch]:
         """All steps in batches, each seed's in the order [S, B] given; B is a multiple of

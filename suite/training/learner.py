@@ -1,13 +1,14 @@
 """An agent with its plug-ins and recordings: what the loops drive."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from suite.plugins.protocol import Agent
 from suite.plugins.registry import build_plugins
@@ -20,7 +21,7 @@ from suite.stacked.parameters import ParameterGroup
 from suite.stacked.replay import Batch
 from suite.stacked.rollout import Rollout, RolloutBatch
 from suite.stacked.spaces import ActionSpec
-from suite.stacked.streams import State, add_prefix, take_prefix
+from suite.stacked.streams import SeedStreams, State, add_prefix, take_prefix
 from suite.training.losses import Losses
 from suite.training.rows import cut
 from suite.training.seconds import Seconds
@@ -31,10 +32,17 @@ class LearningAgent(Agent, Protocol):
     """What every loop needs of an agent that has networks."""
 
     settings: Any
+    kind: str
+    loop: str
+    seeds: tuple[int, ...]
+    streams: dict[str, SeedStreams]
+    device: str
 
     def greedy(self, observations: np.ndarray) -> np.ndarray: ...
 
     def update(self, batch: Any) -> None: ...
+
+    def losses(self) -> dict[str, Callable[[Mapping[str, Tensor], Any], Tensor]]: ...
 
     def state(self) -> State: ...
 
@@ -59,6 +67,8 @@ class OnPolicyAgent(LearningAgent, Protocol):
     def bootstrapped(
         self, reward: np.ndarray, following: np.ndarray, truncated: np.ndarray
     ) -> np.ndarray: ...
+
+    def whole(self, rollout: Rollout, observation: np.ndarray) -> RolloutBatch: ...
 
     def batches(
         self, rollout: Rollout, observation: np.ndarray, progress: float

@@ -7,7 +7,7 @@ import torch
 
 from baselines.classifier import Classifier
 from baselines.dqn import DQN
-from baselines.ppo import PPO
+from baselines.ppo import ADVANTAGE_EPSILON, PPO
 from baselines.rad import RAD
 from baselines.sac import SAC
 from baselines.td3 import TD3
@@ -207,6 +207,15 @@ def random_batch(agent, seeds, number: int, size: int = 16) -> Batch | RolloutBa
         next_observation=torch.tensor(observations[:, 1]),
         terminal=torch.tensor((streams.uniform(size) < 0.2).astype(np.float32)),
     )
+
+
+def loss_batch(agent, seeds, number: int, size: int = 16) -> Batch | RolloutBatch:
+    """`random_batch` as `losses` take it: with normalised advantages, or with noise."""
+    batch = random_batch(agent, seeds, number, size)
+    if agent.loop == "on_policy":
+        return batch.normalised(ADVANTAGE_EPSILON)
+    purpose = {"sac": "action_noise", "td3": "target_noise"}.get(agent.kind)
+    return batch.with_noise(SeedStreams(seeds, f"analysis/{purpose}")) if purpose else batch
 
 
 def random_rollout_batch(agent, seeds, number: int, size: int) -> RolloutBatch:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.small_agents import AGENTS, observation_shape, random_batch, saved, trained
+from agents.small_agents import AGENTS, loss_batch, observation_shape, saved, trained
 from suite.stacked.streams import SeedStreams
 
 
@@ -60,7 +60,7 @@ def test_a_restored_agent_continues_bit_for_bit_in_another_grouping(kind):
 def test_greedy_actions_and_losses_change_nothing(kind):
     agent = trained(AGENTS[kind]([1, 2]), [1, 2], 3)
     before = saved(agent)
-    batch = random_batch(agent, [1, 2], 99)
+    batch = loss_batch(agent, [1, 2], 99)
     agent.greedy(batch.observation.numpy())
     for name, loss in agent.losses().items():
         leaves = agent.groups[name].parameters.leaves

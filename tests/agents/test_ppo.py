@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.small_agents import act_and_observe, ppo, random_batch, trained
-from baselines.ppo import PPO
+from agents.small_agents import act_and_observe, loss_batch, ppo, random_batch, trained
+from baselines.ppo import ADVANTAGE_EPSILON, PPO
 from suite.stacked.parameters import clip_jointly
 from suite.stacked.rollout import Rollout, RolloutBatch, gae
 from suite.stacked.spaces import ActionSpec
@@ -93,7 +93,7 @@ def plain_losses(agent, seed, batch):
 )
 def test_losses_are_those_of_plain_arithmetic(build):
     agent = trained(build(), SEEDS, 4)
-    batch = random_batch(agent, SEEDS, 9, size=32)
+    batch = loss_batch(agent, SEEDS, 9, size=32)
     ratios = (agent.log_prob(agent.groups["actor"].parameters.leaves, *_pair(batch))[0]).exp()
     assert ratios.std() > 0
     for name, loss in agent.losses().items():
@@ -115,6 +115,7 @@ def test_both_sides_of_the_clip_matter():
     shift = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
     advantage = torch.tensor([[1.0, 1.0, -1.0, -1.0]])
     batch = RolloutBatch(observation, action, now.detach() - shift, advantage, now.detach())
+    batch = batch.normalised(ADVANTAGE_EPSILON)
     scale = 1 / math.sqrt(4 / 3)
     expected = -scale * (1.2 + math.exp(-1) - math.e - 0.8) / 4
     assert agent.actor_loss(leaves, batch).item() == pytest.approx(expected, rel=1e-5)
@@ -124,9 +125,10 @@ def test_an_update_steps_along_the_jointly_clipped_gradient():
     """Adam's first step is lr * g / (|g| + eps): a large eps shows the gradient's size."""
     agent = ppo(SEEDS, (5,), 2, adam_epsilon=1.0, max_gradient_norm=0.01, learning_rate=1.0)
     batch = random_batch(agent, SEEDS, 1)
+    normalised = batch.normalised(ADVANTAGE_EPSILON)
     before = {name: group.parameters.flat.clone() for name, group in agent.groups.items()}
     gradients = {
-        name: group.gradient(agent.losses()[name](group.parameters.leaves, batch)).clone()
+        name: group.gradient(agent.losses()[name](group.parameters.leaves, normalised)).clone()
         for name, group in agent.groups.items()
     }
     agent.update(batch)

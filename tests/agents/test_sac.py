@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
 from agents.probes import AGENTS, PROBES, SEEDS, Probe, play, values
-from agents.small_agents import random_batch, sac, trained
+from agents.small_agents import loss_batch, random_batch, sac, trained
 from baselines.sac import SAC
 from baselines.tanh_gaussian import tanh_gaussian
 from suite.stacked.spaces import ActionSpec
@@ -97,7 +97,7 @@ def test_the_losses_are_those_of_plain_pytorch():
 
 def test_each_loss_moves_its_own_group_alone():
     agent = sac([1, 2])
-    batch = random_batch(agent, [1, 2], 0)
+    batch = loss_batch(agent, [1, 2], 0)
     for name, other in (("actor", "critic"), ("critic", "actor")):
         loss = agent.losses()[name](agent.groups[name].parameters.leaves, batch)
         own, others = (list(agent.groups[n].parameters.leaves.values()) for n in (name, other))

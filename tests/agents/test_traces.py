@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agents.small_agents import AGENTS, observation_shape, random_batch, trained
+from agents.small_agents import AGENTS, loss_batch, observation_shape, trained
 
 SEEDS = [11, 12]
 TRACES: dict[str, tuple[int, dict[str, list[float]]]] = {
@@ -151,7 +151,7 @@ TRACES: dict[str, tuple[int, dict[str, list[float]]]] = {
 
 def figures(kind: str) -> tuple[int, dict[str, list[float]]]:
     agent = trained(AGENTS[kind](SEEDS), SEEDS, 12)
-    batch = random_batch(agent, SEEDS, 100)
+    batch = loss_batch(agent, SEEDS, 100)
     values = {}
     for name, loss in agent.losses().items():
         parameters = agent.groups[name].parameters

@@ -501,8 +501,8 @@ BAD = [
         "analyses: [policy_path]",
         "analyses: [path]",
         (
-            "{S}:7: unknown analysis 'path'; known: dead_units, policy_path, weight_norms; "
-            "correct the name"
+            "{S}:7: unknown analysis 'path'; known: dead_units, gradient_subspaces, policy_path, "
+            "weight_norms; correct the name"
         ),
     ),
     (

@@ -1,0 +1,140 @@
+"""What a loss is looked at on at a checkpoint: precise batches and such as training has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from baselines.ppo import ADVANTAGE_EPSILON
+from suite.analysis.curvature import chunks, samples
+from suite.analysis.fresh_data import FreshReplay, environments_for, fresh_rollout
+from suite.specs.models import TaskSpec
+from suite.stacked.rollout import RolloutBatch
+from suite.stacked.streams import SeedStreams
+
+if TYPE_CHECKING:
+    from suite.training.learner import LearningAgent, OffPolicyAgent, OnPolicyAgent
+
+LEGACY_GAE = {"discount": 0.99, "gae_lambda": 1.0}  # defaults of SB3 1.8.0's RolloutBuffer
+
+
+@dataclass(frozen=True)
+class CheckpointData:
+    """Batches [1, B, ...] at a checkpoint.
+
+    precise, independent: many samples, twice; `batches`: mini-batches; `estimate`: these as one;
+    `others`: mini-batches of other samples. `legacy_batches`, `legacy_estimate`: the samples of the
+    mini-batches with advantages as the authors' code computes them there.
+    """
+
+    precise: Any
+    independent: Any
+    batches: list[Any]
+    estimate: Any
+    others: list[Any]
+    legacy_batches: list[Any] = field(default_factory=list)
+    legacy_estimate: Any = None
+
+
+class OnPolicyData:
+    """Fresh rollouts of the policy at a checkpoint; a rollout of training's size makes the
+    mini-batches, each with normalised advantages."""
+
+    def __init__(self, task: TaskSpec, purpose: str, precise: int, legacy: bool) -> None:
+        self._task, self._purpose, self._precise, self._legacy = task, purpose, precise, legacy
+
+    def at(self, agent: LearningAgent, step: int) -> CheckpointData:
+        """The data at the checkpoint of this step."""
+        acting = cast("OnPolicyAgent", agent)
+        size, n_envs = self._precise, environments_for(self._task, self._precise)
+        precise, independent = (
+            fresh_rollout(acting, self._task, f"{self._purpose}/{name}/{step}", size, n_envs)
+            for name in ("precise", "independent")
+        )
+        batches, estimate = self._as_in_training(acting, f"estimate/{step}")
+        others, _ = self._as_in_training(acting, f"held_out/{step}")
+        data = CheckpointData(
+            precise.normalised(ADVANTAGE_EPSILON),
+            independent.normalised(ADVANTAGE_EPSILON),
+            batches,
+            estimate,
+            others,
+        )
+        if not self._legacy:
+            return data
+        own = acting.settings
+        acting.settings = own.model_copy(update=LEGACY_GAE)
+        batches, estimate = self._as_in_training(acting, f"estimate/{step}")
+        acting.settings = own
+        return replace(data, legacy_batches=batches, legacy_estimate=estimate)
+
+    def _as_in_training(
+        self, agent: OnPolicyAgent, name: str
+    ) -> tuple[list[RolloutBatch], RolloutBatch]:
+        purpose, s = f"{self._purpose}/{name}", agent.settings
+        whole = fresh_rollout(agent, self._task, purpose, s.n_steps * s.n_envs, s.n_envs)
+        order = SeedStreams(agent.seeds, f"{purpose}/shuffle").permutation(samples(whole))
+        batches = whole.shuffled(order, s.batch_size)
+        normalised = [batch.normalised(ADVANTAGE_EPSILON) for batch in batches]
+        return normalised, whole.normalised(ADVANTAGE_EPSILON)
+
+
+class OffPolicyData:
+    """Draws from two independent replays as the run's would be at a checkpoint; `spacing` steps
+    lie between checkpoints."""
+
+    def __init__(
+        self,
+        agent: LearningAgent,
+        task: TaskSpec,
+        purpose: str,
+        spacing: int,
+        precise: int,
+        estimate: int,
+    ) -> None:
+        self._purpose, self._precise, self._estimate = purpose, precise, estimate
+        self._replays = [
+            FreshReplay(
+                cast("OffPolicyAgent", agent), task, f"{purpose}/{name}", min(precise, spacing)
+            )
+            for name in ("precise", "independent")
+        ]
+
+    def at(self, agent: LearningAgent, step: int) -> CheckpointData:
+        """The data at the checkpoint of this step, the next one."""
+        for replay in self._replays:
+            replay.extend(cast("OffPolicyAgent", agent), step)
+        first, second = self._replays
+        size = agent.settings.batch_size
+        count = max(1, self._estimate // size) * size
+        estimate = first.sample(count, f"{self._purpose}/estimate/{step}")
+        others = second.sample(count, f"{self._purpose}/held_out/{step}")
+        return CheckpointData(
+            first.sample(self._precise, f"{self._purpose}/precise/{step}"),
+            second.sample(self._precise, f"{self._purpose}/independent/{step}"),
+            [batch for batch, _ in chunks(estimate, size)],
+            estimate,
+            [batch for batch, _ in chunks(others, size)],
+        )
+
+
+def data_source(
+    agent: LearningAgent,
+    task: TaskSpec,
+    purpose: str,
+    *,
+    spacing: int,
+    precise: int,
+    estimate: int,
+    legacy: bool,
+) -> OnPolicyData | OffPolicyData:
+    """Where data for an agent come from.
+
+    Raises ValueError for an agent that does not act, or that sees pixels.
+    """
+    match agent.loop:
+        case "on_policy":
+            return OnPolicyData(task, purpose, precise, legacy)
+        case "off_policy":
+            return OffPolicyData(agent, task, purpose, spacing, precise, estimate)
+    raise ValueError(f"an agent of loop {agent.loop!r} does not act: it has no data of its own")

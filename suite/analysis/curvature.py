@@ -1,0 +1,444 @@
+"""Second derivatives of an agent's losses: gradients, products with Hessians, whole Hessians.
+
+A loss is a mean over the samples of a batch, so all is taken chunk by chunk and summed. The
+networks of a stack (seeds, twin critics) share no parameters and no sample's loss: a Hessian has
+one block for each of them, and every product is with all blocks at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from suite.stacked.activations import ACTIVATIONS, ActivationKind
+from suite.stacked.layers import Activation, LearnedConstant, Linear, Network, Tapped
+from suite.stacked.parameters import ParameterGroup
+from suite.stacked.products import Array, array, product, silent, tensor
+
+Loss = Callable[[Mapping[str, Tensor], Any], Tensor]
+
+CHUNK = 2048  # samples that are differentiated through a network at once
+OUTPUT_CHUNK = 8192  # samples whose outputs are differentiated at once
+SEPARATE = 1e-3  # how far apart two ways to the same derivative may be
+CACHED = 2**18  # numbers of a layer's changes that are worked on at once: they fit a core's cache
+
+
+class Hessian(Protocol):
+    """The Hessian of one group's loss: a block [n, n] for each of G = S * copies networks, where n
+    counts the parameters of one network, in the order of its slices and without padding."""
+
+    networks: int
+    size: int
+    dtype: torch.dtype
+    device: torch.device
+
+    def products(self, vectors: Tensor) -> Tensor:
+        """Each block times its own vectors [G, n, b]: [G, n, b]."""
+        ...
+
+
+def hessian_of(
+    group: ParameterGroup, loss: Loss, batch: Any, dtype: torch.dtype = torch.float32
+) -> Hessian:
+    """The Hessian of a group's loss on a batch, in float32 or float64.
+
+    Networks of nothing but linear layers and activations have their products by hand; others by
+    differentiating twice.
+    """
+    chosen = PerceptronHessian if is_perceptron(group.network) else AutogradHessian
+    return chosen(group, loss, batch, dtype)
+
+
+def explicit_hessian(hessian: Hessian, block: int = 64) -> Tensor:
+    """The whole blocks [G, n, n], made symmetric, from n products."""
+    unit = torch.eye(hessian.size, dtype=hessian.dtype, device=hessian.device)
+    columns = [
+        hessian.products(unit[:, start : start + block].expand(hessian.networks, -1, -1))
+        for start in range(0, hessian.size, block)
+    ]
+    whole = torch.cat(columns, dim=2)
+    return (whole + whole.mT) / 2
+
+
+def is_perceptron(network: Network) -> bool:
+    """Whether a network has linear layers, activations and learned constants only."""
+    return all(isinstance(x, Linear | Activation | LearnedConstant) for x in network.layers)
+
+
+def converted(batch: Any, dtype: torch.dtype) -> Any:
+    """A batch with its floating-point tensors in another precision."""
+    found = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return replace(
+        batch,
+        **{
+            name: value.to(dtype)
+            for name, value in found.items()
+            if value is not None and value.is_floating_point()
+        },
+    )
+
+
+def samples(batch: Any) -> int:
+    """How many samples of a seed a batch has."""
+    return int(batch.observation.shape[1])
+
+
+def chunks(batch: Any, size: int) -> Iterator[tuple[Any, float]]:
+    """The batch in parts of at most `size` samples of every seed, each with its share."""
+    count = samples(batch)
+    found = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    for start in range(0, count, size):
+        rows = slice(start, min(start + size, count))
+        parts = {name: None if x is None else x[:, rows] for name, x in found.items()}
+        yield replace(batch, **parts), (rows.stop - rows.start) / count
+
+
+def gradient_of(
+    group: ParameterGroup, loss: Loss, batch: Any, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """The gradient [G, n] of a group's loss on a batch."""
+    leaves = _leaves(group, dtype)
+    total = torch.zeros(_networks(group), _size(group), dtype=dtype, device=_device(group))
+    for chunk, share in chunks(converted(batch, dtype), CHUNK):
+        total += share * _joined(_gradients(loss, leaves, chunk))
+    return total
+
+
+class AutogradHessian:
+    """Products by differentiating a chunk's loss twice, for networks of any layers."""
+
+    def __init__(
+        self, group: ParameterGroup, loss: Loss, batch: Any, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.networks, self.size = _networks(group), _size(group)
+        self.dtype, self.device = dtype, _device(group)
+        self._loss = loss
+        self._batch = converted(batch, dtype)
+        self._leaves = _leaves(group, dtype)
+
+    def products(self, vectors: Tensor) -> Tensor:
+        """Each block times its own vectors [G, n, b]: [G, n, b]."""
+        total = torch.zeros_like(vectors)
+        leaves = list(self._leaves.values())
+        sizes = [leaf[0].numel() for leaf in leaves]
+        for chunk, share in chunks(self._batch, CHUNK):
+            gradients = _gradients(self._loss, self._leaves, chunk, differentiable=True)
+            for j in range(vectors.shape[2]):
+                parts = torch.split(vectors[:, :, j], sizes, dim=1)
+                along = [x.reshape(leaf.shape) for x, leaf in zip(parts, leaves, strict=True)]
+                found = torch.autograd.grad(
+                    gradients, leaves, along, retain_graph=True, materialize_grads=True
+                )
+                total[:, :, j] += share * _joined(found)
+        return total
+
+
+def _networks(group: ParameterGroup) -> int:
+    return group.parameters.flat.shape[0] * group.network.copies
+
+
+def _size(group: ParameterGroup) -> int:
+    return group.network.parameter_slices()[-1].stop
+
+
+def _device(group: ParameterGroup) -> torch.device:
+    return group.parameters.flat.device
+
+
+def _leaves(group: ParameterGroup, dtype: torch.dtype) -> dict[str, Tensor]:
+    """A copy of the group's parameters, to differentiate for."""
+    flat = group.parameters.flat.detach().to(dtype)
+    views = group.parameters.with_flat(flat)
+    return {name: view.clone().requires_grad_() for name, view in views.items()}
+
+
+def _gradients(
+    loss: Loss, leaves: Mapping[str, Tensor], batch: Any, differentiable: bool = False
+) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(
+        loss(leaves, batch).sum(),
+        list(leaves.values()),
+        create_graph=differentiable,
+        materialize_grads=True,
+    )
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors [G, *shape] one after the other as [G, n]."""
+    return torch.cat([part.detach().flatten(1) for part in parts], dim=1)
+
+
+class PerceptronHessian:
+    """Products by carrying the change of activations and gradients along every vector through the
+    network (Pearlmutter 1994), for networks of linear layers and activations.
+
+    What a loss does with outputs and learned constants, p of them, is differentiated once for all
+    products: a gradient [p] and a Hessian [p, p] for each sample. Beside these and the batch, a
+    product needs the memory of a chunk's activations for each vector.
+
+    Raises ValueError for a loss in which samples or networks depend on each other.
+    """
+
+    def __init__(
+        self, group: ParameterGroup, loss: Loss, batch: Any, dtype: torch.dtype = torch.float32
+    ) -> None:
+        network = group.network
+        self.networks, self.size = _networks(group), _size(group)
+        self.dtype, self.device = dtype, _device(group)
+        parameters = {name: leaf.detach() for name, leaf in _leaves(group, dtype).items()}
+        self._layers = _dense_layers(network, parameters)
+        self._constants = _constant_columns(network)
+        self._outputs = network.output_shapes()[-1][0]
+        inputs, first, second = [], [], []
+        for chunk, share in chunks(converted(batch, dtype), OUTPUT_CHUNK):
+            constants = {
+                part.name: parameters[part.name].expand(-1, samples(chunk), -1)
+                for part in network.parameter_slices()
+                if part.kind == "constant"
+            }
+            given, gradient, blocks = _output_derivatives(loss, parameters, constants, chunk)
+            inputs.append(given)
+            first.append(share * gradient)
+            second.append(share * blocks)
+        self._inputs = array(torch.cat(inputs, dim=1))  # [G, N, i]
+        self._first = array(torch.cat(first, dim=1))  # [G, N, p]
+        self._second = array(torch.cat(second, dim=1))  # [G, N, p, p]
+
+    @silent
+    def products(self, vectors: Tensor) -> Tensor:
+        """Each block times its own vectors [G, n, b]: [G, n, b]."""
+        b = vectors.shape[2]
+        along = [_Along.of(layer, vectors) for layer in self._layers]
+        found = [_Sums.zeros(layer, vectors) for layer in self._layers]
+        constants = array(vectors[:, self._constants].mT[:, None].contiguous())  # [G, 1, b, c]
+        total = torch.zeros_like(vectors)
+        for rows in self._chunks(b):
+            passed = self._pass(rows)
+            changes = self._changes(passed, along, b)
+            second = self._second_changes(rows, changes[-1], constants)
+            total[:, self._constants] += tensor(second[..., self._outputs :].sum(1)).mT
+            self._add(found, passed, along, changes, second[..., : self._outputs])
+        for layer, sums in zip(self._layers, found, strict=True):
+            total[:, layer.columns] = sums.products(layer)
+        return total
+
+    def _chunks(self, vectors: int) -> Iterator[slice]:
+        widest = max(layer.weight.shape[2] for layer in self._layers)
+        size = max(32, CACHED // (vectors * widest))
+        for start in range(0, self._inputs.shape[1], size):
+            yield slice(start, start + size)
+
+    def _pass(self, rows: slice) -> _Pass:
+        """A chunk forward and backward, without any change."""
+        activations: list[Array] = []
+        slopes: list[Array | None] = []
+        y: Array = self._inputs[:, rows]
+        for layer in self._layers:
+            activations.append(_with_ones(y) if layer.bias is not None else y)
+            y = product(y, layer.weight, layer.bias)
+            if layer.kind is not None:
+                ACTIVATIONS[layer.kind].apply(y)
+            slopes.append(None if layer.kind is None else ACTIVATIONS[layer.kind].slope(y))
+        activations.append(y)
+        received = [self._first[:, rows, : self._outputs]]
+        deltas = [_times(received[0], slopes[-1])]
+        for layer, slope in zip(self._layers[:0:-1], slopes[-2::-1], strict=True):
+            received.insert(0, product(deltas[0], layer.weight.mT))
+            deltas.insert(0, _times(received[0], slope))
+        return _Pass(activations, slopes, received, deltas)
+
+    def _changes(self, passed: _Pass, along: Sequence[_Along], b: int) -> list[Array]:
+        """How each layer's activations change along the vectors, [G, R, b, outputs] each."""
+        changes: list[Array] = []
+        for layer, given, slope, vector in zip(
+            self._layers, passed.activations, passed.slopes, along, strict=False
+        ):
+            _, inputs, outputs = layer.weight.shape
+            change = product(given, vector.affine)
+            if changes:
+                before = changes[-1].reshape(self.networks, -1, inputs)
+                change += product(before, layer.weight).reshape(change.shape)
+            change = change.reshape(self.networks, -1, b, outputs)
+            if slope is not None:
+                change *= slope[:, :, None]
+            changes.append(change)
+        return changes
+
+    def _second_changes(self, rows: slice, outputs: Array, constants: Array) -> Array:
+        """How the loss's derivatives for outputs and constants change, [G, R, b, p]."""
+        second = self._second[:, rows]
+        if constants.shape[3]:
+            g, count, b, _ = outputs.shape
+            spread = tensor(constants).expand(g, count, b, constants.shape[3])
+            outputs = array(torch.cat((tensor(outputs), spread), dim=3))
+        return outputs * second if second.shape[3] == 1 else outputs @ second
+
+    def _add(
+        self,
+        found: Sequence[_Sums],
+        passed: _Pass,
+        along: Sequence[_Along],
+        changes: Sequence[Array],
+        change: Array,
+    ) -> None:
+        """Add a chunk's products; `change` [G, R, b, outputs] is that of the loss's derivative for
+        the outputs, and becomes that before every activation in turn."""
+        g, count = change.shape[:2]
+        for number in reversed(range(len(self._layers))):
+            layer, slope = self._layers[number], passed.slopes[number]
+            outputs = layer.weight.shape[2]
+            if slope is not None and layer.kind is not None:
+                tensor(change).mul_(tensor(slope)[:, :, None])
+                bend = ACTIVATIONS[layer.kind].slope_change
+                if bend is not None:
+                    y = passed.activations[number + 1][..., :outputs]
+                    factor = tensor(bend(y) * passed.received[number])[:, :, None]
+                    tensor(change).addcmul_(factor, tensor(changes[number]))
+            flat = change.reshape(g, count, -1)
+            found[number].affine += product(passed.activations[number].mT, flat)
+            if number == 0:
+                return
+            before, delta = changes[number - 1], passed.deltas[number]
+            found[number].changed += product(before.reshape(g, count, -1).mT, delta)
+            change = product(flat.reshape(g, -1, outputs), layer.weight.mT).reshape(before.shape)
+            change += product(delta, along[number].turned).reshape(before.shape)
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """A linear layer and its activation: weight [G, i, o], bias [G, 1, o], and the columns of both:
+    [a, o] in them, where a is i, and one more with a bias."""
+
+    weight: Array
+    bias: Array | None
+    kind: ActivationKind | None
+    columns: slice
+
+
+def _dense_layers(network: Network, parameters: Mapping[str, Tensor]) -> list[_Dense]:
+    parts = {part.name: part for part in network.parameter_slices()}
+    found: list[_Dense] = []
+    for layer in network.layers:
+        match layer:
+            case Linear(name=name):
+                weight, bias = parts[f"{name}.weight"], parameters.get(f"{name}.bias")
+                last = weight if bias is None else parts[f"{name}.bias"]
+                columns = slice(weight.start, last.stop)
+                arrays = array(parameters[weight.name]), None if bias is None else array(bias)
+                found.append(_Dense(*arrays, None, columns))
+            case Activation(kind=kind):
+                found[-1] = replace(found[-1], kind=kind)
+    return found
+
+
+def _constant_columns(network: Network) -> slice:
+    """Where learned constants lie in a row of parameters: one after the other."""
+    parts = [part for part in network.parameter_slices() if part.kind == "constant"]
+    return slice(parts[0].start, parts[-1].stop) if parts else slice(0, 0)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A chunk of R samples, for each layer: what it is given, the outputs last, [G, R, features],
+    with a column of ones where the layer has a bias; the slope of its activation; the loss's
+    gradient after and before its activation."""
+
+    activations: list[Array]
+    slopes: list[Array | None]
+    received: list[Array]
+    deltas: list[Array]
+
+
+@dataclass(frozen=True)
+class _Along:
+    """The part of b vectors that belongs to a layer: weight and bias as [G, a, b * o], the weight
+    as [G, o, b * i]."""
+
+    affine: Array
+    turned: Array
+
+    @classmethod
+    def of(cls, layer: _Dense, vectors: Tensor) -> _Along:
+        g, inputs, outputs = layer.weight.shape
+        both = vectors[:, layer.columns].reshape(g, -1, outputs, vectors.shape[2])
+        affine = both.transpose(2, 3).reshape(g, both.shape[1], -1)
+        turned = both[:, :inputs].permute(0, 2, 3, 1).reshape(g, outputs, -1)
+        return cls(array(affine), array(turned))
+
+
+@dataclass
+class _Sums:
+    """A layer's part of the products over chunks: by what the layer is given, [G, a, b * o], and by
+    how that changes, [G, b * i, o]."""
+
+    affine: Array
+    changed: Array
+
+    @classmethod
+    def zeros(cls, layer: _Dense, vectors: Tensor) -> _Sums:
+        g, inputs, outputs = layer.weight.shape
+        rows, b = (layer.columns.stop - layer.columns.start) // outputs, vectors.shape[2]
+        shapes = ((g, rows, b * outputs), (g, b * inputs, outputs))
+        return cls(*(array(vectors.new_zeros(shape)) for shape in shapes))
+
+    def products(self, layer: _Dense) -> Tensor:
+        """The part [G, a * o, b] that belongs to the layer's columns."""
+        g, inputs, outputs = layer.weight.shape
+        both = (
+            tensor(self.affine).view(g, self.affine.shape[1], -1, outputs).transpose(2, 3).clone()
+        )
+        both[:, :inputs] += tensor(self.changed).view(g, -1, inputs, outputs).permute(0, 2, 3, 1)
+        return both.reshape(g, -1, both.shape[3])
+
+
+def _with_ones(x: Array) -> Array:
+    """x [G, R, i] with a last column of ones."""
+    found = tensor(x).new_ones(*x.shape[:2], x.shape[2] + 1)
+    found[..., :-1] = tensor(x)
+    return array(found)
+
+
+def _times(x: Array, factor: Array | None) -> Array:
+    return x if factor is None else x * factor
+
+
+def _output_derivatives(
+    loss: Loss, parameters: Mapping[str, Tensor], constants: Mapping[str, Tensor], chunk: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The network's inputs [G, R, i], and each sample's derivatives [G, R, p] and [G, R, p, p] of
+    the loss for its own outputs and constants."""
+    own = {name: value.clone().requires_grad_() for name, value in constants.items()}
+    tapped = Tapped({**parameters, **own})
+    total = loss(tapped, chunk).sum()
+    if tapped.outputs is None or tapped.inputs is None:
+        raise ValueError("the loss does not depend on the group's network")
+    variables = [tapped.outputs, *own.values()]
+
+    def along(gradient: Tensor, direction: Tensor) -> Tensor:
+        """The derivative [G, R, p] of all gradients in a direction, and so the Hessian times it."""
+        if not gradient.requires_grad:
+            return torch.zeros_like(gradient)
+        change = torch.autograd.grad(
+            gradient, variables, direction, retain_graph=True, materialize_grads=True
+        )
+        return torch.cat(change, dim=2)
+
+    first = torch.autograd.grad(total, variables, create_graph=True, materialize_grads=True)
+    gradient = torch.cat(first, dim=2)
+    unit = torch.eye(gradient.shape[2], dtype=gradient.dtype, device=gradient.device)
+    rows = [along(gradient, one.expand_as(gradient)) for one in unit]
+    second = torch.stack(rows, dim=2)
+    probe = torch.linspace(-1, 1, gradient.numel(), dtype=gradient.dtype, device=gradient.device)
+    probe = probe.view(gradient.shape)
+    expected = (second @ probe[..., None]).squeeze(3)
+    slack = SEPARATE * float(second.abs().max())
+    if not torch.allclose(along(gradient, probe), expected, rtol=SEPARATE, atol=slack):
+        raise ValueError(
+            "the loss of a sample depends on the outputs for others, or of another network: its "
+            "Hessian has no form that this analysis takes"
+        )
+    return tapped.inputs, gradient.detach(), second.detach()
