@@ -74,6 +74,7 @@ class FreshReplay:
 
     The steps from one checkpoint to the next are played by the later one's policy, as it explores
     at these steps, `steps` of them. Before any step a replay is empty: first actions stand for it.
+    Checkpoints lie in equal distances: the replay holds as many stretches as the agent's does.
     """
 
     def __init__(self, agent: OffPolicyAgent, task: TaskSpec, purpose: str, steps: int) -> None:
@@ -84,9 +85,9 @@ class FreshReplay:
     def extend(self, agent: OffPolicyAgent, step: int) -> None:
         """Play the steps up to the checkpoint of this step."""
         purpose = f"{self._purpose}/{step}"
-        held = agent.settings.replay_capacity / max(1, step - self._before)
         if self._before == 0:
-            self._replay = self._empty(agent, math.ceil(self._steps * max(1.0, held)))
+            held = math.ceil(agent.settings.replay_capacity / step) if step else 1
+            self._replay = self._empty(agent, self._steps * held)
         environments = StackedEnvironments(self._task, agent.seeds, purpose)
         with drawing_for(agent, purpose):
             for number in range(self._steps):

@@ -46,7 +46,7 @@ class GradientSubspacesSettings(LookSettings):
     smoothing: int = Field(
         default=20_000, ge=0, description="steps to either side over which phases smooth the return"
     )
-    spectrum: bool = Field(default=False, description="whole Hessians, in float64")
+    spectrum: bool = Field(default=False, description="whole Hessians, for all eigenvalues")
     tolerance: float = Field(default=1e-4, gt=0, description="residual over eigenvalue")
     precision: Literal["float32", "float64"] = "float32"
     legacy: bool = Field(
@@ -68,8 +68,8 @@ class GradientSubspaces:
     al., ICLR 2024), for every loss of a policy-gradient or value-based agent.
 
     A subspace is spanned by the k eigenvectors of a Hessian that come first in an order: signed
-    (`algebraic`, the paper's) or by magnitude. Series `<what>/<group>/<order>/<k>` over the
-    recorded checkpoints, for what
+    (`algebraic`, the paper's) or by magnitude. Series `<what>/<group>/<order>` of the main k, and
+    `<what>/<group>/<order>/<k>` of the smaller ones, over the recorded checkpoints, for what
 
     - `fraction`: of the precise gradient in the precise Hessian's subspace,
     - `estimated_gradient`: of gradients of mini-batches in it, the mean of their fractions,
@@ -79,18 +79,22 @@ class GradientSubspaces:
     - `overlap`: with the subspace of the first checkpoint from `overlap_from` on,
     - `stability`: that overlap in units of the ceilings, 0 at chance.
 
-    Of the main k, `eigenvalue/<group>/<order>/1` and `/<k>`, `residual/<group>/<order>` (largest of
-    its pairs, over the eigenvalue), `chance/<group>` (k / n), `log10_p/<group>/<order>` of a random
+    Of the main k, `times_chance/<what>/<group>/<order>`, `eigenvalue/<group>/<order>/1` and `/<k>`
+    and their `gap`, `residual/<group>/<order>` (largest of its pairs, over the eigenvalue),
+    `chance/<group>` (k / n), `log10_p/<group>/<order>` of a random
     subspace, and with `spectrum` `steep_share/<group>`, the share of |eigenvalues| beyond a
     hundredth of the largest eigenvalue. With `legacy`, `legacy_estimated` and `without_q` are what
-    `estimated` and `fraction` would be.
+    `estimated` and `fraction` would be, `without_q_difference` is how far the latter lies off.
+    `final_spectrum/<group>` is over the eigenvalue's number from 1, not over steps: those of the
+    last checkpoint that are known, descending.
 
     Figures `<what>/<group>/<order>/<phase>` are means of the main k's series over the checkpoints
     of a phase (initial, training, convergence; `later` is the last two together), unknown where it
     has none; `later` and what differs in a run, `critic_less_actor/...`, `later_less_initial/...`,
-    `magnitude_less_algebraic/...`, `with_less_without_q/...`; `decay/<group>/<order>` is Spearman's
-    correlation of the overlap with time; `phases_told` is 0 where the return never rose. Arrays:
-    `eigenvalues/<group>/<order>` [E, k], with `spectrum` `spectrum/<group>` [E, n].
+    `magnitude_less_algebraic/...`, `own_less_legacy/...`;
+    `decay/<group>/<order>` is Spearman's correlation of the overlap with time, `plateau/<group>/
+    <order>` the last overlap in units of chance; `phases_told` is 0 where the return never rose.
+    Arrays: `eigenvalues/<group>/<order>` [E, k], with `spectrum` `spectrum/<group>` [E, n].
 
     Precise data are fresh: on-policy rollouts, or transitions as the replay would hold them. Raises
     ValueError for agents that do not act or that see pixels, and for too many dimensions.
@@ -185,10 +189,10 @@ class Checkpoints:
             value = log_probability(float(whole[-1]), k, len(gradient))
             self._put(f"log10_p/{name}/{order}", value)
             self._put(f"residual/{name}/{order}", float(pairs.residuals.max()))
-            for place in (1, k):
-                value = float(pairs.values[place - 1])
-                self._put(f"eigenvalue/{name}/{order}/{place}", value)
             values = pairs.values.numpy()
+            for place in (1, k):
+                self._put(f"eigenvalue/{name}/{order}/{place}", float(values[place - 1]))
+            self._put(f"gap/{name}/{order}", float(abs(values[0] / values[-1])))
             self.spectra.setdefault(f"eigenvalues/{name}/{order}", []).append(values)
 
     def _compare(self, name: str, order: Order, pairs: Eigenpairs, ceiling: np.ndarray) -> None:
@@ -206,7 +210,7 @@ class Checkpoints:
             for k in self.settings.dimensions
         ]
         for k, value in zip(self.settings.dimensions, stable, strict=True):
-            self._put(f"stability/{name}/{order}/{k}", value)
+            self._put(self._name("stability", name, order, k), value)
 
     def _look_without_q(self, agent: LearningAgent, data: CheckpointData) -> None:
         """The fraction for SAC's actor when the loss is alpha log pi alone."""
@@ -222,13 +226,15 @@ class Checkpoints:
         (gradient,) = self._gradients(group, loss, [data.precise])
         found = fractions(_basis(pairs), gradient)
         self._record("without_q", "actor", "algebraic", found)
+        own = self.values["fraction/actor/algebraic"][len(self.steps) - 1]
+        self._put("without_q_difference/actor/algebraic", abs(float(found[-1]) - own))
 
     def _precise_pairs(
         self, group: ParameterGroup, loss: Loss, batch: Any
     ) -> dict[Order, Eigenpairs]:
         if not self.settings.spectrum:
             return self._pairs(group, loss, batch)
-        blocks = explicit_hessian(hessian_of(group, loss, batch, torch.float64))
+        blocks = explicit_hessian(hessian_of(group, loss, batch, self._dtype))
         values = torch.linalg.eigvalsh(blocks).flatten().numpy()
         self.spectra.setdefault(f"spectrum/{group.name}", []).append(np.sort(values)[::-1])
         steep = float((np.abs(values) > STEEP * values.max()).mean())
@@ -251,9 +257,17 @@ class Checkpoints:
         return {"float32": torch.float32, "float64": torch.float64}[self.settings.precision]
 
     def _record(self, what: str, group: str, order: Order, values: np.ndarray) -> None:
-        """Keep the values [k] of subspaces of 1, 2, ..., k dimensions that were asked for."""
+        """Keep the values [k] of subspaces of 1, 2, ..., k dimensions that were asked for, and how
+        often the last one is chance."""
         for k in self.settings.dimensions:
-            self._put(f"{what}/{group}/{order}/{k}", float(values[k - 1]))
+            self._put(self._name(what, group, order, k), float(values[k - 1]))
+        at_chance = self.values[f"chance/{group}"][len(self.steps) - 1]
+        self._put(f"times_chance/{what}/{group}/{order}", float(values[-1]) / at_chance)
+
+    def _name(self, what: str, group: str, order: Order, k: int) -> str:
+        """The main k, whose number differs between networks, goes without saying."""
+        name = f"{what}/{group}/{order}"
+        return name if k == self.settings.dimensions[-1] else f"{name}/{k}"
 
     def _put(self, name: str, value: float) -> None:
         self.values.setdefault(name, {})[len(self.steps) - 1] = value
@@ -279,21 +293,28 @@ class Checkpoints:
         figures |= self._by_phase(members)
         figures |= self._contrasts(figures)
         figures |= self._decay(at)
+        for group in self.groups:
+            name = (
+                f"spectrum/{group}" if self.settings.spectrum else f"eigenvalues/{group}/algebraic"
+            )
+            last = self.spectra[name][-1]
+            series[f"final_spectrum/{group}"] = np.arange(1, len(last) + 1), last
         arrays = {name: np.stack(rows) for name, rows in self.spectra.items()}
         return Result(series, figures, arrays)
 
     def _by_phase(self, members: Mapping[str, list[int]]) -> dict[str, float]:
-        """The mean over a phase of every series that is not of one of the smaller k."""
-        smaller = {str(k) for k in self.settings.dimensions[:-1]}
-        main = str(self.settings.dimensions[-1])
+        """The mean over a phase of every series whose name ends with no number, the largest
+        `log10_p`."""
         figures = {}
         for name, values in self.values.items():
-            if name.startswith("eigenvalue/") or name.split("/")[-1] in smaller:
+            if name.split("/")[-1].isdigit():
                 continue
             for phase, own in members.items():
                 here = [values[i] for i in own if i in values]
-                mean = float(np.mean(here)) if here else float("nan")
-                figures[f"{name.removesuffix(f'/{main}')}/{phase}"] = mean
+                # Every checkpoint has to be unlikely.
+                typical = max if name.startswith("log10_p/") else np.mean
+                value = float(typical(here)) if here else float("nan")
+                figures[f"{name}/{phase}"] = value
         return figures
 
     def _contrasts(self, figures: Mapping[str, float]) -> dict[str, float]:
@@ -317,10 +338,11 @@ class Checkpoints:
                     f"fraction/{group}/magnitude/{phase}",
                     f"fraction/{group}/algebraic/{phase}",
                 )
-        pairs["with_less_without_q/fraction/actor/algebraic/later"] = (
-            "fraction/actor/algebraic/later",
-            "without_q/actor/algebraic/later",
-        )
+        for phase in (*PHASES, "later"):
+            pairs[f"own_less_legacy/estimated/critic/algebraic/{phase}"] = (
+                f"estimated/critic/algebraic/{phase}",
+                f"legacy_estimated/critic/algebraic/{phase}",
+            )
         return {
             name: figures[one] - figures[other]
             for name, (one, other) in pairs.items()
@@ -328,17 +350,20 @@ class Checkpoints:
         }
 
     def _decay(self, at: np.ndarray) -> dict[str, float]:
-        """Spearman's correlation of the main k's overlaps with time; unknown for fewer than 3."""
-        main, figures = self.settings.dimensions[-1], {}
+        """Spearman's correlation of the main k's overlaps with time, unknown for fewer than 3, and
+        how often the last one is chance."""
+        figures = {}
         for group in self.groups:
             for order in ORDERS:
-                values = self.values.get(f"overlap/{group}/{order}/{main}", {})
+                values = self.values.get(f"overlap/{group}/{order}", {})
                 known = len(values) > 2 and len(set(values.values())) > 1
                 figures[f"decay/{group}/{order}"] = (
                     float(stats.spearmanr(at[list(values)], list(values.values())).statistic)
                     if known
                     else float("nan")
                 )
+                last = self.values.get(f"times_chance/overlap/{group}/{order}", {0: float("nan")})
+                figures[f"plateau/{group}/{order}"] = [*last.values()][-1]
         return figures
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from suite.analysis.dead_units import DeadUnits
 from suite.analysis.gradient_subspaces import GradientSubspaces
+from suite.analysis.path_curvature import PathCurvature
 from suite.analysis.policy_path import PolicyPath
 from suite.analysis.protocol import Analysis
 from suite.analysis.weight_norms import WeightNorms
@@ -35,6 +36,7 @@ ANALYSES: MutableMapping[str, type[Analysis]] = Extended(
         "policy_path": PolicyPath,
         "dead_units": DeadUnits,
         "gradient_subspaces": GradientSubspaces,
+        "path_curvature": PathCurvature,
     },
     ANALYSES_GROUP,
     unusable,

@@ -68,7 +68,7 @@ def draw(panel: Panel) -> str:
             axes.plot(line.steps[at], line.mean[at], color=colour, linewidth=1.8)
         _limit(axes, panel)
         axes.set_ylabel(panel.quantity)
-        axes.set_xlabel("step")
+        axes.set_xlabel(panel.over)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: short_number(step)))
         buffer = io.StringIO()

@@ -101,6 +101,8 @@ class Panel:
     logarithmic: bool = False
     each_seed: bool = True
     """Whether every seed is drawn, beside the mean and its interval."""
+    over: str = "step"
+    """Label of the horizontal axis."""
 
     @property
     def constant(self) -> bool:
@@ -115,7 +117,8 @@ class Panel:
         ]
         told += [f"{reference.kind}, {reference.told}" for reference in self.references]
         steps = f"{self.lines[0].steps[0]:,.0f} to {self.lines[0].steps[-1]:,.0f}"
-        return f"{self.quantity} over steps {steps}. {'; '.join(told)}."
+        over = "steps" if self.over == "step" else self.over
+        return f"{self.quantity} over {over} {steps}. {'; '.join(told)}."
 
 
 def short_number(value: float) -> str:

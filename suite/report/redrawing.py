@@ -75,6 +75,7 @@ def _panels(
                     lines=tuple(lines),
                     references=tuple(references(figure.null, lines, cells, judged)),
                     logarithmic=figure.axis == "log",
+                    over=figure.over,
                 )
             )
             break

@@ -20,6 +20,7 @@ from suite.specs.figures import (
     Level,
     RandomPlay,
     RandomWalk,
+    Recorded,
     Selection,
 )
 from suite.stats.runs import Run
@@ -47,6 +48,8 @@ def references(
             return [_bound(judged[null.claim], lines[0])]
         case RandomWalk():
             return _random_walk(lines[0], cells)
+        case Recorded():
+            return [one for line in lines for one in _recorded(null, line, cells, len(lines) > 1)]
 
 
 def _selection(judged: Judged, lines: Sequence[Line], cells: Cells) -> list[Reference]:
@@ -66,6 +69,20 @@ def _selection(judged: Judged, lines: Sequence[Line], cells: Cells) -> list[Refe
     gain = np.where(gain > 0, gain, np.nan)
     bands = [None if end is None else start + end * gain for end in (null.low, null.high)]
     return [*found, Reference(null.name, "null", base.steps, start + null.value * gain, *bands)]
+
+
+def _recorded(null: Recorded, line: Line, cells: Cells, several: bool) -> list[Reference]:
+    """The mean of each series beside a line over those of its runs that have it."""
+    runs = [run for found in cells.values() for run in found if run.key in line.keys]
+    found = []
+    for beside in null.beside:
+        having = [run.series[beside.series] for run in runs if beside.series in run.series]
+        if having:
+            steps = having[0].steps
+            same = [x.values for x in having if np.array_equal(x.steps, steps)]
+            label = f"{beside.label} ({line.label})" if several else beside.label
+            found.append(Reference(label, "null", steps, np.mean(same, axis=0)))
+    return found
 
 
 def _bound(judged: Judged, line: Line) -> Reference:

@@ -232,7 +232,9 @@ class Claim(Spec):
     nulls: ClassVar[tuple[type[_NullModel], ...]] = ()
     """Nulls that are computed from runs and fit the kind."""
 
-    id: str = Field(pattern=r"^[a-z]+-C[0-9]+(-[a-z0-9]+)*$", description="e.g. 'pptb-C10-score'")
+    id: str = Field(
+        pattern=r"^[a-z]+-[A-Z]+[0-9]+(-[a-z0-9]+)*$", description="e.g. 'pptb-C10-score'"
+    )
     source: str = Field(min_length=1, description="where the paper says it")
     says: str = Field(min_length=1, description="the claim in our words")
     reported: str = Field(min_length=1, description="what the paper prints, or that it does not")

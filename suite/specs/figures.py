@@ -56,13 +56,37 @@ class Bound(Spec):
     claim: str = Field(description="a threshold claim")
 
 
+class Beside(Spec):
+    """Another series of the runs that are drawn."""
+
+    series: SeriesName
+    label: str = Field(min_length=1, description="for the legend")
+
+
+class Recorded(Spec):
+    """What the runs themselves recorded as chance, or as the most that can be seen: the mean of
+    these series over the runs of each line."""
+
+    kind: Literal["recorded"]
+    beside: tuple[Beside, ...] = Field(min_length=1, max_length=3)
+
+
 class RandomWalk(Spec):
     """Energy that PPTB's trimming takes from random walks of as many snapshots."""
 
     kind: Literal["random_walk"]
 
 
-KINDS = ("bound", "chance", "control", "level", "random_play", "random_walk", "selection")
+KINDS = (
+    "bound",
+    "chance",
+    "control",
+    "level",
+    "random_play",
+    "random_walk",
+    "recorded",
+    "selection",
+)
 
 
 def _kind(null: object) -> str | None:
@@ -78,6 +102,7 @@ FigureNull = Annotated[
     | Annotated[Level, Tag("level")]
     | Annotated[RandomPlay, Tag("random_play")]
     | Annotated[RandomWalk, Tag("random_walk")]
+    | Annotated[Recorded, Tag("recorded")]
     | Annotated[Selection, Tag("selection")],
     Discriminator(
         _kind,
@@ -124,6 +149,7 @@ class PaperFigure(Spec):
     series: SeriesName
     quantity: str = Field(min_length=1, description="label of the vertical axis")
     axis: Literal["linear", "log"] = "linear"
+    over: str = Field(default="step", min_length=1, description="label of the horizontal axis")
     change: Literal["complement"] | None = None
     null: FigureNull
 

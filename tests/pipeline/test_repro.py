@@ -111,8 +111,10 @@ def copy_project(folder: Path) -> Path:
     for name in ("params.yaml", ".dvcignore", ".gitignore", "constraints.txt"):
         shutil.copy(ROOT / name, folder / name)
     stages = (ROOT / "dvc.yaml").read_text()
-    assert stages.count("      - ladder\n      - nap\n") == 1
-    stages = stages.replace("      - ladder\n      - nap\n", "      - small\n      - other\n")
+    assert stages.count("      - ladder\n      - nap\n      - subspaces\n") == 1
+    stages = stages.replace(
+        "      - ladder\n      - nap\n      - subspaces\n", "      - small\n      - other\n"
+    )
     (folder / "dvc.yaml").write_text(stages)
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
