@@ -27,7 +27,7 @@ TASKS = [
 TASKS += [
     TaskSpec(name=environment.lower(), family=family, environment=environment)
     for family, environments in {
-        "mujoco": ["Swimmer-v5", "Humanoid-v5", "Pusher-v5", "Reacher-v5", "HumanoidStandup-v5"],
+        "mujoco": ["Humanoid-v5", "Pusher-v5", "HumanoidStandup-v5"],
         "gymnasium": ["CartPole-v1", "Acrobot-v1", "MountainCarContinuous-v0", "FrozenLake-v1"],
     }.items()
     for environment in environments

@@ -1,6 +1,10 @@
 """The project's own specs: they load, and say what the environments and papers say."""
 
+import itertools
 import math
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from scipy.stats import qmc
 
 from suite.envs.make import make_environment
 from suite.plugins.registry import build_plugins
@@ -62,6 +67,25 @@ PARAMETERS = {  # of the actor or the Q-network, as the papers' code has them
     "space_invaders--chain-ddqn": 132_854,
     "freeway--chain-ddqn": 132_998,
     "seaquest--chain-ddqn": 133_430,
+    "dmc_finger_spin--ppo-sb3-default": 4_932,
+    "dmc_ball_in_cup_catch--ppo-sb3-default": 4_868,
+    "bipedal_walker--ppo-bipedal-walker": 6_024,
+    "halfcheetah--ppo-halfcheetah": 71_948,
+    "hopper--ppo-hopper": 69_638,
+    "lunar_lander_continuous--ppo-lunar-lander": 4_868,
+    "swimmer--ppo-swimmer": 4_868,
+    "walker2d--ppo-walker2d": 5_708,
+    "ant_contact_forces--ppo-ant": 11_856 - 6 * 64,  # without 6 observations that are always 0
+    "reacher--ppo-reacher": 5_060 - 64,  # without one that is always 0
+    "pendulum--ppo-pendulum": 4_545 - 63,  # log_std of one number, with gSDE of 64
+    "dmc_finger_spin--sac-default": 69_380,
+    "dmc_ball_in_cup_catch--sac-default": 69_124,
+    "halfcheetah--sac-mujoco": 73_484,
+    "hopper--sac-mujoco": 70_406,
+    "pendulum--sac-pendulum": 67_330,
+    "swimmer--sac-swimmer": 69_124,
+    "ant_contact_forces--sac-mujoco": 98_576 - 6 * 256,
+    "reacher--sac-mujoco": 69_892 - 256,
 }
 
 
@@ -102,6 +126,47 @@ def test_arguments_restore_version_4(project: Project, name: str) -> None:
                 break
     assert terminals or name in ("halfcheetah", "ant")
     assert old.spec.max_episode_steps == task.episode_limit
+
+
+@pytest.mark.parametrize(
+    ("name", "older", "arguments", "always_zero"),
+    [
+        ("swimmer", "Swimmer-v4", {}, []),
+        ("reacher", "Reacher-v4", {}, [10]),
+        ("ant_contact_forces", "Ant-v4", {"use_contact_forces": True}, [*range(27, 33)]),
+    ],
+)
+def test_notes_say_what_older_versions_give_otherwise(
+    project: Project, name: str, older: str, arguments: dict[str, Any], always_zero: list[int]
+) -> None:
+    """-v4 stands for the paper's -v2 and -v3, which need another simulator."""
+    task = project.tasks[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # -v4 is out of date
+        old: Any = gymnasium.make(older, **arguments)
+    new: Any = gymnasium.make(task.environment, **task.arguments)
+    assert old.spec.max_episode_steps == task.episode_limit
+    generator = np.random.default_rng(0)
+    before, after = old.reset(seed=0)[0], new.reset(seed=0)[0]
+    distances: list[tuple[float, float]] = []
+    limit = False
+    while not limit:
+        np.testing.assert_array_equal(np.delete(before, always_zero), after)
+        np.testing.assert_array_equal(before[always_zero], 0)
+        action = generator.uniform(-1, 1, old.action_space.shape).astype(np.float32)
+        before, old_reward, old_end, limit, _ = old.step(action)
+        after, new_reward, end, _, told = new.step(action)
+        assert old_end == end
+        if name == "reacher":
+            control = told["reward_ctrl"]
+            distances.append((old_reward - control, new_reward - control))
+        else:
+            assert old_reward - new_reward == pytest.approx(1.0 if end else 0.0, abs=1e-9)
+        if end:
+            before, after = old.reset(seed=1)[0], new.reset(seed=1)[0]
+    # The reward's distance comes from before the step in -v4, from after it in -v5.
+    for (_, from_after), (from_before, _) in itertools.pairwise(distances):
+        assert from_before == pytest.approx(from_after, abs=1e-6)
 
 
 def test_seaquest_alone_has_the_guard_against_idling(project: Project) -> None:
@@ -155,3 +220,85 @@ def test_every_preset_value_cites_its_source() -> None:
         for i in settings:
             above = lines[i - 1].strip().startswith("#")
             assert "#" in lines[i] or above, f"{name}.yaml:{i + 1}: no source: {lines[i]}"
+
+
+def test_untuned_presets_are_the_draw_that_their_comment_names(project: Project) -> None:
+    choices: dict[str, list[Any]] = {
+        "n_steps": [256, 512, 1024, 2048, 4096],
+        "batch_size": [32, 64, 128, 256],
+        "epochs": [5, 10, 20],
+        "clip_range": [0.1, 0.2, 0.3],
+    }
+    rows = qmc.Sobol(8, rng=0).random_base2(4)
+    names = [name for name in project.agents if name.startswith("ppo-random-")]
+    assert names == [f"ppo-random-{i}" for i in range(10)]
+    for name, row in zip(names, rows, strict=False):
+        drawn: dict[str, Any] = {
+            "learning_rate": 10 ** (4 * row[0] - 5),
+            "entropy_coefficient": 10 ** (6 * row[1] - 8),
+            "discount": 0.9 + 0.1 * row[2],
+            "gae_lambda": 0.9 + 0.1 * row[3],
+        }
+        drawn = {setting: float(f"{value:.4g}") for setting, value in drawn.items()}
+        for (setting, values), u in zip(choices.items(), row[4:], strict=True):
+            drawn[setting] = values[int(len(values) * u)]
+        fixed = {**project.agents["ppo-sb3-default"].settings, "hidden_units": 32}
+        assert project.agents[name].settings == {**fixed, **drawn}
+
+
+HORIZONS = {  # steps, where the curves of the gradient-subspaces paper end
+    "ant_contact_forces--ppo-ant": 3_000_000,
+    "bipedal_walker--ppo-bipedal-walker": 3_000_000,
+    "dmc_ball_in_cup_catch--ppo-sb3-default": 1_000_000,
+    "dmc_finger_spin--ppo-sb3-default": 1_000_000,
+    "halfcheetah--ppo-halfcheetah": 3_000_000,
+    "hopper--ppo-hopper": 1_500_000,
+    "lunar_lander_continuous--ppo-lunar-lander": 1_000_000,
+    "pendulum--ppo-pendulum": 300_000,
+    "reacher--ppo-reacher": 500_000,
+    "swimmer--ppo-swimmer": 1_000_000,
+    "walker2d--ppo-walker2d": 3_000_000,
+}
+
+
+def test_subspaces_have_ten_seeds_of_the_papers_tasks_to_its_horizons(project: Project) -> None:
+    cells = {
+        cell.id.removesuffix("--none"): cell
+        for cell in plan(project, "paper").cells
+        if "subspaces" in cell.studies
+    }
+    own = [name for name in cells if "--ppo-" in name and not name.endswith("--ppo-large")]
+    assert {name: cells[name].runs[0].budget for name in own} == HORIZONS
+    for cell in cells.values():
+        assert len(cell.runs) == 10
+        run = cell.runs[0]
+        (looked,) = (one for one in run.analyses if one.kind == "gradient_subspaces")
+        spacing = looked.settings["every"] * run.evaluate_every
+        first = math.ceil(looked.settings["overlap_from"] * run.budget / spacing) * spacing
+        assert first == 100_000, f"{cell.id} compares subspaces from step {first} on"
+
+
+def test_the_project_loads_and_plans_without_box2d(tmp_path: Path) -> None:
+    (tmp_path / "Box2D.py").write_text("raise ImportError('not installed')\n")
+    code = (
+        "from pathlib import Path\n"
+        "from suite.specs.loading import load_project\n"
+        "from suite.specs.planning import plan, seconds_estimate\n"
+        "cells = plan(load_project(Path()), 'paper').cells\n"
+        "walkers = [cell for cell in cells if cell.runs[0].task.name == 'bipedal_walker']\n"
+        "print(len(walkers), seconds_estimate(walkers[0]) > 0)\n"
+        "from suite.envs.make import make_environment\n"
+        "try:\n"
+        "    make_environment(walkers[0].runs[0].task)\n"
+        "except ValueError as error:\n"
+        "    print(error)\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": paths, "SUITE_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    known, refused = done.stdout.splitlines()
+    assert known == "1 True"
+    assert refused.startswith("BipedalWalker-v3 lacks a package: Box2D is not installed")
