@@ -72,7 +72,8 @@ def block_lanczos(
 
     Every block has a Krylov space of its own, from `block` random vectors, that is fully
     orthogonalised and grows until each wanted pair's residual is below `tolerance` times its value,
-    or below the products' rounding. A space of `most_basis` vectors is condensed to its best half.
+    or below the products' rounding. A space of `most_basis` vectors, or four times the pairs of all
+    orders if these are more, is condensed to its best half.
 
     Raises ValueError when the Hessian has fewer than k pairs.
     """
@@ -80,8 +81,9 @@ def block_lanczos(
     if k > g * n:
         raise ValueError(f"{k} eigenpairs of a Hessian that has {g * n}: ask for fewer")
     following = _first_block(hessian, min(block, n), seed)
-    space = _Space(following, min(n, most_basis))
-    products, check = 0, k // g
+    # What is left of a condensed space must hold all wanted pairs and others, or it never ends.
+    space = _Space(following, min(n, max(most_basis, 4 * k * len(orders))))
+    products, check = 0, -(-k // g)  # below it, all spaces together have fewer than k pairs
     while True:
         products += following.shape[2]
         rest = n - space.size - following.shape[2]
