@@ -49,25 +49,32 @@ def asked(**changes):
 
 
 @cache
-def _trained(kind, root, seed=0):
-    settings = {} if kind in ("rad", "classifier") else {"hidden_units": 6}
-    task = None if kind in ("dqn", "rad", "classifier") else PENDULUM
-    (run,) = small_runs(kind, [seed], task=task, **settings)
-    looks = recordings_of(asked())
-    run = run.model_copy(update={"recordings": looks})
+def _trained(kind, root, seed):
+    if kind in ("ppo", "sac", "td3"):
+        (run,) = small_runs(kind, [seed], task=PENDULUM, hidden_units=6)
+    elif kind == "dqn":
+        (run,) = small_runs(kind, [seed], hidden_units=6)
+    else:
+        (run,) = small_runs(kind, [seed], budget=20)
+    run = run.model_copy(update={"recordings": recordings_of(asked())})
     return run, train([run], root)
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """A finished small run of an agent as analyses see it."""
-    root = tmp_path_factory.getbasetemp() / "gradient-subspaces"
+    root = tmp_path_factory.mktemp("gradient_subspaces")
 
     def give(kind, seed=0):
-        run, store = _trained(kind, root / f"{kind}-{seed}", seed)
-        return RecordedRun(run, store)
+        return RecordedRun(*_trained(kind, root / f"{kind}-{seed}", seed))
 
     return give
+
+
+@pytest.fixture(scope="module")
+def found_in(recorded):
+    """What the analysis finds in such a run, at the settings of this file."""
+    return cache(lambda kind: analysed(recorded(kind)))
 
 
 def analysed(run, **changes):
@@ -88,9 +95,9 @@ def names_of(groups, dimensions=(1, 2, 4)):
 
 
 @pytest.mark.parametrize("kind", ["ppo", "sac", "td3", "dqn"])
-def test_series_are_those_promised_at_the_recorded_checkpoints(kind, recorded):
+def test_series_are_those_promised_at_the_recorded_checkpoints(kind, found_in):
     groups = GROUPS.get(kind, ("q",))
-    found = analysed(recorded(kind))
+    found = found_in(kind)
     assert {*found.series} == names_of(groups)
     later = ("overlap/", "stability/")
     for name, (steps, values) in found.series.items():
@@ -122,7 +129,7 @@ def test_series_are_those_promised_at_the_recorded_checkpoints(kind, recorded):
 
 
 @pytest.mark.parametrize("kind", ["ppo", "dqn"])
-def test_figures_are_those_promised(kind, recorded):
+def test_figures_are_those_promised(kind, found_in):
     groups = GROUPS.get(kind, ("q",))
     expected = {"phases_told", *(f"checkpoints/{phase}" for phase in (*PHASES, "later"))}
     for phase in (*PHASES, "later"):
@@ -139,11 +146,11 @@ def test_figures_are_those_promised(kind, recorded):
     for group in groups:
         for order in ORDERS:
             expected |= {f"later_less_initial/fraction/{group}/{order}", f"decay/{group}/{order}"}
-    assert {*analysed(recorded(kind)).figures} == expected
+    assert {*found_in(kind).figures} == expected
 
 
-def test_equal_runs_give_equal_bits_and_other_seeds_others(recorded):
-    one, again = (document_of(analysed(recorded("sac"))) for _ in range(2))
+def test_equal_runs_give_equal_bits_and_other_seeds_others(recorded, found_in):
+    one, again = document_of(found_in("sac")), document_of(analysed(recorded("sac")))
     assert one == again
     other = document_of(analysed(recorded("sac", seed=1)))
     assert other["series"].keys() == one["series"].keys()
@@ -184,8 +191,8 @@ def test_every_setting_is_in_the_key_of_a_result():
     assert asked().key("run") == asked().key("run")
 
 
-def test_the_setting_of_precision_is_the_precision_of_products(recorded):
-    single, double = (analysed(recorded("ppo"), precision=x) for x in ("float32", "float64"))
+def test_the_setting_of_precision_is_the_precision_of_products(recorded, found_in):
+    single, double = found_in("ppo"), analysed(recorded("ppo"), precision="float64")
     assert single.series.keys() == double.series.keys()
     for name, (_, values) in single.series.items():
         if name.startswith(("eigenvalue/critic", "fraction/critic", "eigenvalue/actor")):
