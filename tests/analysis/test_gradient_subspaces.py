@@ -339,8 +339,8 @@ def ceiling(problem, order, k):
 def test_figures_are_means_over_phases_and_differences_of_these():
     checkpoints = Checkpoints(SETTINGS, 0, overlap_from=0.0)
     checkpoints.groups = ["actor", "critic"]
-    # A return of 0 to step 2, 5 at step 3, and 10 from step 5 on.
-    returns = {"step": [*range(8)], "value": [0, 0, 0, 5, None, 10, 10, 10]}
+    # Training begins at step 3, convergence at step 5, the last that is below nine tenths.
+    returns = {"step": [*range(8)], "value": [0, 0, 0, 5, None, 6, 10, 10]}
     values = {
         "fraction/actor/algebraic/4": [0.1, 0.3, 0.5, 0.7],
         "fraction/critic/algebraic/4": [0.2, 0.6, 0.8, 1.0],
@@ -357,25 +357,25 @@ def test_figures_are_means_over_phases_and_differences_of_these():
     checkpoints._put("overlap/actor/algebraic/4", 0.9)
     figures = checkpoints.result(returns).figures
     assert figures["phases_told"] == 1
-    members = {"initial": 2, "training": 0, "convergence": 2, "later": 2}
+    members = {"initial": 2, "training": 1, "convergence": 1, "later": 2}
     assert {p: figures[f"checkpoints/{p}"] for p in members} == members
-    means = {"initial": 0.2, "convergence": 0.6, "later": 0.6}
+    means = {"initial": 0.2, "training": 0.5, "convergence": 0.7, "later": 0.6}
     for phase, value in means.items():
         assert figures[f"fraction/actor/algebraic/{phase}"] == pytest.approx(value), phase
-    assert np.isnan(figures["fraction/actor/algebraic/training"])
     assert figures["chance/actor/later"] == pytest.approx(0.02)
     assert figures["critic_less_actor/fraction/algebraic/initial"] == pytest.approx(0.2)
     assert figures["critic_less_actor/fraction/algebraic/later"] == pytest.approx(0.3)
-    assert np.isnan(figures["critic_less_actor/fraction/algebraic/training"])
+    assert figures["critic_less_actor/fraction/algebraic/training"] == pytest.approx(0.3)
     assert figures["later_less_initial/fraction/critic/algebraic"] == pytest.approx(0.5)
     name = "magnitude_less_algebraic/fraction/actor"
     assert figures[f"{name}/initial"] == pytest.approx(0.2)
-    assert figures[f"{name}/convergence"] == pytest.approx(-0.2)
+    assert figures[f"{name}/convergence"] == pytest.approx(-0.3)
     name = "with_less_without_q/fraction/actor/algebraic/later"
     assert figures[name] == pytest.approx(0.5)
     # Of checkpoints that lack a number the others count.
     assert figures["overlap/actor/algebraic/convergence"] == pytest.approx(0.9)
     assert np.isnan(figures["overlap/actor/algebraic/initial"])
+    assert np.isnan(figures["overlap/actor/algebraic/training"])
     assert not any(name.startswith("eigenvalue/") or "/1/" in name for name in figures)
 
 
@@ -391,7 +391,9 @@ def test_where_the_return_never_rose_all_is_initial_and_later_is_unknown(returns
     figures = checkpoints.result(returns).figures
     assert figures["phases_told"] == 0 and figures["checkpoints/initial"] == 2
     assert figures["fraction/actor/algebraic/initial"] == pytest.approx(0.3)
-    assert np.isnan(figures["fraction/actor/algebraic/later"])
+    for phase in ("training", "convergence", "later"):
+        assert figures[f"checkpoints/{phase}"] == 0
+        assert np.isnan(figures[f"fraction/actor/algebraic/{phase}"])
     assert np.isnan(figures["later_less_initial/fraction/actor/algebraic"])
 
 
