@@ -205,6 +205,22 @@ def test_a_krylov_space_that_ends_early_is_no_obstacle(values):
         torch.testing.assert_close(gram, torch.eye(5).double(), rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("positive", [3, 10])
+def test_pairs_of_equal_values_are_all_found_however_narrow_the_block(positive, blocks, dtype):
+    # As where units are dead: few values of either sign, and 0 more often than a block is wide.
+    values = np.r_[np.arange(1.0, positive + 1), np.zeros(80), -np.arange(1.0, 8)]
+    given = Given(hessian(*[values] * blocks).blocks.to(dtype))
+    found = block_lanczos(given, 25 * blocks, ALL, block=4)
+    atol = 1e-12 if dtype == torch.float64 else 1e-4
+    for order in ALL:
+        whole = expected(given.blocks, 25 * blocks, order)
+        np.testing.assert_allclose(*(np.sort(x) for x in (found[order].values, whole)), atol=atol)
+        gram = (found[order].flat.mT @ found[order].flat).double()
+        torch.testing.assert_close(gram, torch.eye(25 * blocks).double(), rtol=0, atol=atol)
+
+
 def test_spaces_that_end_before_they_have_all_pairs_together_go_on():
     given = hessian(np.ones(30), np.ones(30))
     found = block_lanczos(given, 5, ["algebraic"], block=1)["algebraic"]
