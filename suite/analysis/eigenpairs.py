@@ -22,6 +22,7 @@ Order = Literal["algebraic", "magnitude", "smallest"]
 
 MOST_BASIS = 1024  # vectors of a block before the best of them go on alone
 CHECK_GROWTH = 1.04  # a basis grows this much between two looks at what has converged
+CLOSED = 25.0  # so many roundings leave a space: it is closed
 ROUNDING = 4.0  # products are right to so many units of rounding of the largest value
 
 
@@ -72,7 +73,9 @@ def block_lanczos(
 
     Every block has a Krylov space of its own, from `block` random vectors, that is fully
     orthogonalised and grows until each wanted pair's residual is below `tolerance` times its value,
-    or below the products' rounding. A space of `most_basis` vectors is condensed to its best half.
+    or below the products' rounding. A space of `most_basis` vectors, or four times the pairs of all
+    orders if these are more, is condensed to its best half. A space that the Hessian maps into
+    itself may lack pairs of equal values: it grows by others until that changes no wanted value.
 
     Raises ValueError when the Hessian has fewer than k pairs.
     """
@@ -80,8 +83,10 @@ def block_lanczos(
     if k > g * n:
         raise ValueError(f"{k} eigenpairs of a Hessian that has {g * n}: ask for fewer")
     following = _first_block(hessian, min(block, n), seed)
-    space = _Space(following, min(n, most_basis))
-    products, check = 0, k // g
+    # What is left of a condensed space must hold all wanted pairs and others, or it never ends.
+    space = _Space(following, min(n, max(most_basis, 4 * k * len(orders))))
+    products, check = 0, -(-k // g)  # below it, all spaces together have fewer than k pairs
+    wanted = None
     while True:
         products += following.shape[2]
         rest = n - space.size - following.shape[2]
@@ -90,7 +95,9 @@ def block_lanczos(
         if space.size < check and not full and following.shape[2]:
             continue
         ritz = space.ritz()
-        if not following.shape[2] or ritz.converged(k, orders, tolerance):
+        before, wanted = wanted, ritz.firsts(k, orders)
+        known = not ritz.closed or (before is not None and ritz.same(before, wanted))
+        if not following.shape[2] or (known and ritz.converged(k, orders, tolerance)):
             return {order: ritz.pairs(order, k, products) for order in orders}
         check = int(CHECK_GROWTH * space.size) + 1
         if full:
@@ -196,12 +203,30 @@ class _Ritz:
     basis: Tensor
     changed: Tensor
 
+    @property
+    def rounding(self) -> float:
+        """How far products are from right."""
+        return ROUNDING * torch.finfo(self.basis.dtype).eps * float(self.values.abs().max())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the Hessian maps one of the spaces into itself."""
+        return bool((self.missed.amax(dim=1) <= CLOSED * self.rounding).any())
+
+    def firsts(self, k: int, orders: Sequence[Order]) -> Tensor:
+        """The first k values of each order, one order after the other."""
+        values = self.values.flatten()
+        return torch.cat([values[in_order(values, order)[:k]] for order in orders])
+
+    def same(self, one: Tensor, other: Tensor) -> bool:
+        """Whether values are equal but for rounding."""
+        return bool(((one - other).abs() <= CLOSED * self.rounding).all())
+
     def converged(self, k: int, orders: Sequence[Order], tolerance: float) -> bool:
         values, missed = self.values.flatten(), self.missed.flatten()
-        rounding = ROUNDING * torch.finfo(self.basis.dtype).eps * float(values.abs().max())
         for order in orders:
             places = in_order(values, order)[:k]
-            bounds = (tolerance * values[places].abs()).clamp(min=rounding)
+            bounds = (tolerance * values[places].abs()).clamp(min=self.rounding)
             if bool((missed[places] > bounds).any()):
                 return False
         return True

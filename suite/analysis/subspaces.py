@@ -36,7 +36,8 @@ def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def principal_angles(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The principal angles between two subspaces, ascending, in radians, [k]."""
-    angles: np.ndarray = linalg.subspace_angles(one, other)[::-1]
+    # SciPy's small angles come from sines and large ones from cosines: out of order by rounding.
+    angles: np.ndarray = np.sort(linalg.subspace_angles(one, other))
     return angles
 
 
