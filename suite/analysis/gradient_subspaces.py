@@ -192,7 +192,8 @@ class Checkpoints:
             values = pairs.values.numpy()
             for place in (1, k):
                 self._put(f"eigenvalue/{name}/{order}/{place}", float(values[place - 1]))
-            self._put(f"gap/{name}/{order}", float(abs(values[0] / values[-1])))
+            last = values[-1] if values[-1] else np.nan
+            self._put(f"gap/{name}/{order}", float(abs(values[0] / last)))
             self.spectra.setdefault(f"eigenvalues/{name}/{order}", []).append(values)
 
     def _compare(self, name: str, order: Order, pairs: Eigenpairs, ceiling: np.ndarray) -> None:
@@ -297,8 +298,8 @@ class Checkpoints:
             name = (
                 f"spectrum/{group}" if self.settings.spectrum else f"eigenvalues/{group}/algebraic"
             )
-            last = self.spectra[name][-1]
-            series[f"final_spectrum/{group}"] = np.arange(1, len(last) + 1), last
+            for last in self.spectra.get(name, [])[-1:]:
+                series[f"final_spectrum/{group}"] = np.arange(1, len(last) + 1), last
         arrays = {name: np.stack(rows) for name, rows in self.spectra.items()}
         return Result(series, figures, arrays)
 

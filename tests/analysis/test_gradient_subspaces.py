@@ -81,16 +81,27 @@ def analysed(run, **changes):
     return build_analysis(asked(**changes)).analyse(run)
 
 
-def names_of(groups, dimensions=(1, 2, 4)):
+def series_of(what, group, order, k):
+    """The main k, 4, goes without saying."""
+    return f"{what}/{group}/{order}" + (f"/{k}" if k != 4 else "")
+
+
+def by_dimension(what, group, order):
+    """The series of one thing."""
+    names = {series_of(what, group, order, k) for k in (1, 2, 4)}
+    return names if what == "stability" else names | {f"times_chance/{what}/{group}/{order}"}
+
+
+def names_of(groups):
     """The series that the analysis promises, without `legacy` and `spectrum`."""
-    main = dimensions[-1]
     names = set()
     for group in groups:
-        names.add(f"chance/{group}")
+        names |= {f"chance/{group}", f"final_spectrum/{group}"}
         for order in ORDERS:
-            names |= {f"{what}/{group}/{order}/{k}" for what in BY_DIMENSION for k in dimensions}
-            names |= {f"eigenvalue/{group}/{order}/{k}" for k in (1, main)}
-            names |= {f"residual/{group}/{order}", f"log10_p/{group}/{order}"}
+            for what in BY_DIMENSION:
+                names |= by_dimension(what, group, order)
+            names |= {f"eigenvalue/{group}/{order}/{k}" for k in (1, 4)}
+            names |= {f"{what}/{group}/{order}" for what in ("residual", "log10_p", "gap")}
     return names
 
 
@@ -99,8 +110,11 @@ def test_series_are_those_promised_at_the_recorded_checkpoints(kind, found_in):
     groups = GROUPS.get(kind, ("q",))
     found = found_in(kind)
     assert {*found.series} == names_of(groups)
-    later = ("overlap/", "stability/")
+    later = ("overlap/", "times_chance/overlap/", "stability/")
     for name, (steps, values) in found.series.items():
+        if name.startswith("final_spectrum/"):
+            assert steps.tolist() == [1, 2, 3, 4] and (np.diff(values) <= 0).all()
+            continue
         # The first subspace from a tenth of the budget on is that of step 25.
         assert steps.tolist() == (STEPS[2:] if name.startswith(later) else STEPS), name
         if not name.startswith(("stability/", "residual/")):
@@ -112,7 +126,7 @@ def test_series_are_those_promised_at_the_recorded_checkpoints(kind, found_in):
     for group in groups:
         for order in ORDERS:
             for what in ("fraction", "estimated_gradient", "estimated", "held_out"):
-                rows = [found.series[f"{what}/{group}/{order}/{k}"][1] for k in (1, 2, 4)]
+                rows = [found.series[series_of(what, group, order, k)][1] for k in (1, 2, 4)]
                 assert (np.diff(rows, axis=0) >= -1e-9).all(), (what, group, order)
     assert {*found.arrays} == {f"eigenvalues/{g}/{o}" for g in groups for o in ORDERS}
     assert all(values.shape == (5, 4) for values in found.arrays.values())
@@ -137,15 +151,18 @@ def test_figures_are_those_promised(kind, found_in):
             expected |= {f"chance/{group}/{phase}"}
             expected |= {f"magnitude_less_algebraic/fraction/{group}/{phase}"}
             for order in ORDERS:
-                whats = (*BY_DIMENSION, "residual", "log10_p")
+                whats = (*BY_DIMENSION, "residual", "log10_p", "gap")
                 expected |= {f"{what}/{group}/{order}/{phase}" for what in whats}
+                times = {f"times_chance/{what}/{group}/{order}" for what in BY_DIMENSION[:-1]}
+                expected |= {f"{name}/{phase}" for name in times}
         if kind == "ppo":
             for order in ORDERS:
                 for what in ("fraction", "stability"):
                     expected.add(f"critic_less_actor/{what}/{order}/{phase}")
     for group in groups:
         for order in ORDERS:
-            expected |= {f"later_less_initial/fraction/{group}/{order}", f"decay/{group}/{order}"}
+            expected |= {f"later_less_initial/fraction/{group}/{order}"}
+            expected |= {f"decay/{group}/{order}", f"plateau/{group}/{order}"}
     assert {*found_in(kind).figures} == expected
 
 
@@ -209,7 +226,7 @@ def test_whole_spectra_agree_with_what_the_block_method_finds(recorded):
     extra = {f"steep_share/{group}" for group in ("actor", "critic")}
     assert {*whole.series} == {*found.series} | extra
     for name, (_, values) in found.series.items():
-        if name.partition("/")[0] not in ("residual", "stability"):
+        if name.partition("/")[0] not in ("residual", "stability", "final_spectrum"):
             _, other = whole.series[name]
             np.testing.assert_allclose(other, values, rtol=1e-3, atol=1e-5, err_msg=name)
     for group in ("actor", "critic"):
@@ -217,6 +234,9 @@ def test_whole_spectra_agree_with_what_the_block_method_finds(recorded):
         agents = dict(run.agents(every=1))
         size = agents[0].groups[group].network.parameter_slices()[-1].stop
         assert spectrum.shape == (5, size)
+        numbers, final = whole.series[f"final_spectrum/{group}"]
+        assert numbers.tolist() == [*range(1, size + 1)]
+        np.testing.assert_array_equal(final, spectrum[-1])
         assert (np.diff(spectrum, axis=1) <= 0).all()
         np.testing.assert_allclose(
             spectrum[:, :4], whole.arrays[f"eigenvalues/{group}/algebraic"], rtol=1e-10
@@ -228,26 +248,29 @@ def test_whole_spectra_agree_with_what_the_block_method_finds(recorded):
 
 def test_legacy_series_of_ppo_use_the_authors_targets(recorded):
     found = analysed(recorded("ppo"), legacy=True)
-    extra = {f"legacy_estimated/{g}/algebraic/{k}" for g in GROUPS["ppo"] for k in (1, 2, 4)}
+    extra = set().union(
+        *(by_dimension("legacy_estimated", group, "algebraic") for group in GROUPS["ppo"])
+    )
     assert {*found.series} == names_of(GROUPS["ppo"]) | extra
     for group in GROUPS["ppo"]:
-        _, legacy = found.series[f"legacy_estimated/{group}/algebraic/4"]
-        _, own = found.series[f"estimated/{group}/algebraic/4"]
+        _, legacy = found.series[f"legacy_estimated/{group}/algebraic"]
+        _, own = found.series[f"estimated/{group}/algebraic"]
         assert (legacy != own).all()
+    for phase in (*PHASES, "later"):
+        assert f"own_less_legacy/estimated/critic/algebraic/{phase}" in found.figures
 
 
 def test_legacy_series_of_sac_have_no_gradient_of_q(recorded):
     found = analysed(recorded("sac"), legacy=True)
-    extra = {f"without_q/actor/algebraic/{k}" for k in (1, 2, 4)}
+    extra = by_dimension("without_q", "actor", "algebraic")
+    extra |= {"without_q_difference/actor/algebraic"}
     assert {*found.series} == names_of(GROUPS["sac"]) | extra
     for phase in (*PHASES, "later"):
         assert f"without_q/actor/algebraic/{phase}" in found.figures
-    name = "with_less_without_q/fraction/actor/algebraic/later"
-    assert name in found.figures
-    assert (
-        found.series["without_q/actor/algebraic/4"][1]
-        != found.series["fraction/actor/algebraic/4"][1]
-    ).all()
+    without, own = (found.series[f"{x}/actor/algebraic"][1] for x in ("without_q", "fraction"))
+    difference = found.series["without_q_difference/actor/algebraic"][1]
+    assert (difference > 0).all()
+    np.testing.assert_allclose(difference, np.abs(without - own))
 
 
 SETTINGS = GradientSubspacesSettings(
@@ -270,16 +293,24 @@ def whole_problem(agent, group, batch):
     return gradient, {order: one.flat.numpy() for order, one in pairs.items()}
 
 
+def gap_of(agent, group, batch, order):
+    """The largest over the fourth eigenvalue of the whole Hessian."""
+    hessian = hessian_of(agent.groups[group], agent.losses()[group], batch, torch.float64)
+    values = explicit_eigenpairs(explicit_hessian(hessian), 4, [order])[order].values
+    return float(abs(values[0] / values[3]))
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("build", "group"), [(ppo, "actor"), (ppo, "critic"), (sac, "critic")])
 def test_every_series_is_what_its_description_says(build, group, order):
     seeds = (3,)
     agent = trained(build(seeds, hidden_units=6), seeds, 5)
     checkpoints = Checkpoints(SETTINGS, 3, overlap_from=10.0)
-    seen, data, problems = [5, 10, 20, 30], [], []
+    seen, data, problems, gaps = [5, 10, 20, 30], [], [], []
     for number, step in enumerate(seen):
         agent = trained(agent, seeds, 5, first=5 * (number + 1))
         data.append(data_of(agent, seeds, 100 + 10 * number))
+        gaps.append(gap_of(agent, group, data[-1].precise, order))
         checkpoints.look(agent, step, data[-1])
         problems.append(
             {
@@ -295,7 +326,7 @@ def test_every_series_is_what_its_description_says(build, group, order):
     found = checkpoints.result(None).series
 
     def series(what, k):
-        return found[f"{what}/{group}/{order}/{k}"]
+        return found[series_of(what, group, order, k)]
 
     def share(subspace, gradients, k, at):
         basis = problems[at][subspace][1][order]
@@ -327,6 +358,10 @@ def test_every_series_is_what_its_description_says(build, group, order):
             )
     for at in range(4):
         assert found[f"chance/{group}"][1][at] == pytest.approx(4 / n)
+        for what in ("fraction", "held_out"):
+            times = series(what, 4)[1][at] * n / 4
+            assert found[f"times_chance/{what}/{group}/{order}"][1][at] == pytest.approx(times)
+        assert found[f"gap/{group}/{order}"][1][at] == pytest.approx(gaps[at], rel=1e-4)
         value = log_probability(share("precise", ("precise",), 4, at), 4, n)
         assert found[f"log10_p/{group}/{order}"][1][at] == pytest.approx(value, rel=1e-4)
         assert found[f"residual/{group}/{order}"][1][at] < 1e-7
@@ -342,19 +377,21 @@ def test_figures_are_means_over_phases_and_differences_of_these():
     # Training begins at step 3, convergence at step 5, the last that is below nine tenths.
     returns = {"step": [*range(8)], "value": [0, 0, 0, 5, None, 6, 10, 10]}
     values = {
-        "fraction/actor/algebraic/4": [0.1, 0.3, 0.5, 0.7],
-        "fraction/critic/algebraic/4": [0.2, 0.6, 0.8, 1.0],
-        "fraction/actor/magnitude/4": [0.4, 0.4, 0.4, 0.4],
+        "fraction/actor/algebraic": [0.1, 0.3, 0.5, 0.7],
+        "fraction/critic/algebraic": [0.2, 0.6, 0.8, 1.0],
+        "fraction/actor/magnitude": [0.4, 0.4, 0.4, 0.4],
         "fraction/actor/algebraic/1": [0.0, 0.0, 0.0, 0.0],
-        "without_q/actor/algebraic/4": [0.0, 0.2, 0.1, 0.1],
+        "without_q/actor/algebraic": [0.0, 0.2, 0.1, 0.1],
         "eigenvalue/actor/algebraic/4": [1.0, 1.0, 1.0, 1.0],
         "chance/actor": [0.02, 0.02, 0.02, 0.02],
+        "log10_p/actor/algebraic": [-1.0, -2.0, -30.0, -7.0],
+        "times_chance/overlap/actor/algebraic": [9.0, 8.0, 7.0, 6.0],
     }
     for at, step in enumerate((0, 2, 3, 6)):
         checkpoints.steps.append(step)
         for name, own in values.items():
             checkpoints._put(name, own[at])
-    checkpoints._put("overlap/actor/algebraic/4", 0.9)
+    checkpoints._put("overlap/actor/algebraic", 0.9)
     figures = checkpoints.result(returns).figures
     assert figures["phases_told"] == 1
     members = {"initial": 2, "training": 1, "convergence": 1, "later": 2}
@@ -370,8 +407,9 @@ def test_figures_are_means_over_phases_and_differences_of_these():
     name = "magnitude_less_algebraic/fraction/actor"
     assert figures[f"{name}/initial"] == pytest.approx(0.2)
     assert figures[f"{name}/convergence"] == pytest.approx(-0.3)
-    name = "with_less_without_q/fraction/actor/algebraic/later"
-    assert figures[name] == pytest.approx(0.5)
+    assert figures["log10_p/actor/algebraic/later"] == -7.0  # the least unlikely one
+    assert figures["plateau/actor/algebraic"] == 6.0  # the last one
+    assert np.isnan(figures["plateau/actor/magnitude"])
     # Of checkpoints that lack a number the others count.
     assert figures["overlap/actor/algebraic/convergence"] == pytest.approx(0.9)
     assert np.isnan(figures["overlap/actor/algebraic/initial"])
@@ -387,7 +425,7 @@ def test_where_the_return_never_rose_all_is_initial_and_later_is_unknown(returns
     checkpoints.groups = ["actor"]
     for step, value in ((0, 0.2), (5, 0.4)):
         checkpoints.steps.append(step)
-        checkpoints._put("fraction/actor/algebraic/4", value)
+        checkpoints._put("fraction/actor/algebraic", value)
     figures = checkpoints.result(returns).figures
     assert figures["phases_told"] == 0 and figures["checkpoints/initial"] == 2
     assert figures["fraction/actor/algebraic/initial"] == pytest.approx(0.3)
@@ -404,7 +442,7 @@ def test_decay_is_the_rank_correlation_of_overlap_and_time(values):
     steps = [10, 30, 50, 60][: len(values)]
     for step, value in zip(steps, values, strict=True):
         checkpoints.steps.append(step)
-        checkpoints._put("overlap/actor/algebraic/4", value)
+        checkpoints._put("overlap/actor/algebraic", value)
     found = checkpoints.result(None).figures["decay/actor/algebraic"]
     if len(set(values)) < 3:
         assert np.isnan(found)
@@ -435,9 +473,9 @@ def test_a_loss_without_gradient_is_unknown_and_stops_nothing():
     found = document_of(checkpoints.result(None))["series"]
     for order in ORDERS:
         for what in ("fraction", "estimated_gradient", "estimated", "held_out"):
-            assert found[f"{what}/actor/{order}/4"]["value"] == [None, None], what
+            assert found[f"{what}/actor/{order}"]["value"] == [None, None], what
         assert found[f"log10_p/actor/{order}"]["value"] == [None, None]
-        assert found[f"fraction/critic/{order}/4"]["value"][0] > 0
+        assert found[f"fraction/critic/{order}"]["value"][0] > 0
 
 
 def test_from_where_an_agent_is_not_finite_on_nothing_is_known(recorded, monkeypatch):
@@ -446,8 +484,8 @@ def test_from_where_an_agent_is_not_finite_on_nothing_is_known(recorded, monkeyp
     agents[50].groups["critic"].parameters.flat.fill_(float("nan"))
     monkeypatch.setattr(run, "agents", lambda **settings: iter(agents.items()))
     found = analysed(run)
-    assert found.series["fraction/actor/algebraic/4"][0].tolist() == [0, 25]
-    assert "overlap/actor/algebraic/4" not in found.series
+    assert found.series["fraction/actor/algebraic"][0].tolist() == [0, 25]
+    assert "overlap/actor/algebraic" not in found.series
 
 
 @pytest.mark.parametrize(
@@ -483,7 +521,7 @@ def test_dqn_has_fractions_of_its_q_network():
     checkpoints.look(agent, 1, data)
     gradient, bases = whole_problem(agent, "q", data.precise)
     for order in ORDERS:
-        _, values = checkpoints.result(None).series[f"fraction/q/{order}/4"]
+        _, values = checkpoints.result(None).series[f"fraction/q/{order}"]
         assert values[0] == pytest.approx(fractions(bases[order], gradient)[3], rel=1e-6)
 
 

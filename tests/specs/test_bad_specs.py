@@ -501,8 +501,8 @@ BAD = [
         "analyses: [policy_path]",
         "analyses: [path]",
         (
-            "{S}:7: unknown analysis 'path'; known: dead_units, gradient_subspaces, policy_path, "
-            "weight_norms; correct the name"
+            "{S}:7: unknown analysis 'path'; known: dead_units, gradient_subspaces, "
+            "path_curvature, policy_path, weight_norms; correct the name"
         ),
     ),
     (
@@ -1045,7 +1045,7 @@ BAD_FIGURES = [
         "source: Fig. 10",
         "place: Fig. 10",
         "{S}:57: missing key 'source' in the figure; keys: source, shows, cells, series, quantity, "
-        "axis, change, null; add it\n{S}:57: unknown key 'place' in the figure; known: axis, "
+        "axis, over, change, null; add it\n{S}:57: unknown key 'place' in the figure; known: axis, "
         "cells, change, null, quantity, series, shows, source; correct the name",
     ),
     (
@@ -1100,7 +1100,7 @@ BAD_FIGURES = [
         "kind: chance",
         "kind: luck",
         "{S}:71: null of the figure is {'kind': 'luck'}; should have one of the kinds bound, "
-        "chance, control, level, random_play, random_walk, selection; correct it",
+        "chance, control, level, random_play, random_walk, recorded, selection; correct it",
     ),
     (
         "null: {kind: chance}",
