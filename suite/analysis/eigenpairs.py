@@ -53,7 +53,8 @@ def in_order(values: Tensor, order: Order) -> Tensor:
 
 
 def explicit_eigenpairs(blocks: Tensor, k: int, orders: Sequence[Order]) -> dict[Order, Eigenpairs]:
-    """Those of whole blocks [G, n, n], by LAPACK."""
+    """Those of whole blocks [G, n, n], by LAPACK in float64."""
+    blocks = blocks.double()
     values, vectors = torch.linalg.eigh(blocks)
     unit = torch.eye(blocks.shape[2], dtype=blocks.dtype, device=blocks.device).expand_as(blocks)
     found = _Ritz(values, vectors, torch.zeros_like(values), unit, blocks)

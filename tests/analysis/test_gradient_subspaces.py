@@ -246,6 +246,18 @@ def test_whole_spectra_agree_with_what_the_block_method_finds(recorded):
         assert f"steep_share/{group}/later" in whole.figures
 
 
+def test_whole_spectra_in_float32_are_those_in_float64(recorded):
+    single = analysed(recorded("ppo"), spectrum=True)
+    double = analysed(recorded("ppo"), spectrum=True, precision="float64")
+    for group in GROUPS["ppo"]:
+        largest = double.arrays[f"spectrum/{group}"].max()
+        np.testing.assert_allclose(
+            single.arrays[f"spectrum/{group}"],
+            double.arrays[f"spectrum/{group}"],
+            atol=1e-4 * largest,
+        )
+
+
 def test_legacy_series_of_ppo_use_the_authors_targets(recorded):
     found = analysed(recorded("ppo"), legacy=True)
     extra = set().union(

@@ -1046,7 +1046,7 @@ BAD_FIGURES = [
         "place: Fig. 10",
         "{S}:57: missing key 'source' in the figure; keys: source, shows, cells, series, quantity, "
         "axis, over, change, null; add it\n{S}:57: unknown key 'place' in the figure; known: axis, "
-        "cells, change, null, quantity, series, shows, source; correct the name",
+        "cells, change, null, over, quantity, series, shows, source; correct the name",
     ),
     (
         "tasks: [hopper]",
