@@ -25,6 +25,7 @@ CHUNK = 2048  # samples that are differentiated through a network at once
 OUTPUT_CHUNK = 8192  # samples whose outputs are differentiated at once
 SEPARATE = 1e-3  # how far apart two ways to the same derivative may be
 CACHED = 2**18  # numbers of a layer's changes that are worked on at once: they fit a core's cache
+FEW_INPUTS = 64  # up to so many, derivatives for the first two layers together are summed once
 
 
 class Hessian(Protocol):
@@ -177,8 +178,10 @@ class PerceptronHessian:
     network (Pearlmutter 1994), for networks of linear layers and activations.
 
     What a loss does with outputs and learned constants, p of them, is differentiated once for all
-    products: a gradient [p] and a Hessian [p, p] for each sample. Beside these and the batch, a
-    product needs the memory of a chunk's activations for each vector.
+    products: a gradient [p] and a Hessian [p, p] for each sample. With few inputs, so are what the
+    weights of the first two layers do together: what of it depends on no vector takes a third of
+    the arithmetic. Beside these and the batch, a product needs the memory of a chunk's activations
+    for each vector.
 
     Raises ValueError for a loss in which samples or networks depend on each other.
     """
@@ -207,6 +210,8 @@ class PerceptronHessian:
         self._inputs = array(torch.cat(inputs, dim=1))  # [G, N, i]
         self._first = array(torch.cat(first, dim=1))  # [G, N, p]
         self._second = array(torch.cat(second, dim=1))  # [G, N, p, p]
+        few = len(self._layers) > 1 and self._inputs.shape[2] <= FEW_INPUTS
+        self._mixed = self._mixed_derivatives() if few else None
 
     @silent
     def products(self, vectors: Tensor) -> Tensor:
@@ -224,7 +229,42 @@ class PerceptronHessian:
             self._add(found, passed, along, changes, second[..., : self._outputs])
         for layer, sums in zip(self._layers, found, strict=True):
             total[:, layer.columns] = sums.products(layer)
+        if self._mixed is not None:
+            self._add_mixed(total, vectors)
         return total
+
+    @silent
+    def _mixed_derivatives(self) -> Array:
+        """The loss's derivatives for a parameter of the first layer and a weight of the second that
+        meet in a hidden unit: [G * h, a, o] for h such units, a parameters each, and o outputs."""
+        first, second = self._layers[:2]
+        _, hidden, outputs = second.weight.shape
+        each = (first.columns.stop - first.columns.start) // hidden
+        shape = (self.networks, each * hidden, outputs)
+        total = array(torch.zeros(shape, dtype=self.dtype, device=self.device))
+        for rows in self._chunks(each):
+            passed = self._pass(rows)
+            given, slope = tensor(passed.activations[0]), passed.slopes[0]
+            passes = given.new_ones(1) if slope is None else tensor(slope)
+            spread = (given[..., None] * passes[..., None, :]).flatten(2)
+            total += product(array(spread.mT), passed.deltas[1])
+        apart = tensor(total).view(self.networks, each, hidden, outputs).transpose(1, 2)
+        return array(apart.flatten(0, 1).contiguous())
+
+    def _add_mixed(self, total: Tensor, vectors: Tensor) -> None:
+        """Add the mixed derivatives times the vectors [G, n, b] to their products."""
+        assert self._mixed is not None
+        g, b = vectors.shape[0], vectors.shape[2]
+        _, hidden, outputs = self._layers[1].weight.shape
+        first = self._layers[0].columns
+        second = slice(
+            self._layers[1].columns.start, self._layers[1].columns.start + hidden * outputs
+        )
+        given = vectors[:, first].view(g, -1, hidden, b).transpose(1, 2).flatten(0, 1)
+        along = vectors[:, second].reshape(g * hidden, outputs, b)
+        found = tensor(product(self._mixed, array(along))).view(g, hidden, -1, b)
+        total[:, first] += found.transpose(1, 2).reshape(g, -1, b)
+        total[:, second] += tensor(product(self._mixed.mT, array(given))).view(g, -1, b)
 
     def _chunks(self, vectors: int) -> Iterator[slice]:
         widest = max(layer.weight.shape[2] for layer in self._layers)
@@ -303,9 +343,10 @@ class PerceptronHessian:
             if number == 0:
                 return
             before, delta = changes[number - 1], passed.deltas[number]
-            found[number].changed += product(before.reshape(g, count, -1).mT, delta)
             change = product(flat.reshape(g, -1, outputs), layer.weight.mT).reshape(before.shape)
-            change += product(delta, along[number].turned).reshape(before.shape)
+            if number > 1 or self._mixed is None:
+                found[number].changed += product(before.reshape(g, count, -1).mT, delta)
+                change += product(delta, along[number].turned).reshape(before.shape)
 
 
 @dataclass(frozen=True)
