@@ -65,7 +65,7 @@ def block_lanczos(
     orders: Sequence[Order],
     tolerance: float = 1e-4,
     seed: int = 0,
-    block: int = 8,
+    block: int = 4,
     most_basis: int = MOST_BASIS,
 ) -> dict[Order, Eigenpairs]:
     """Those of a Hessian that is known by its products, for several orders at once.
