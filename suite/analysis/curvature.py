@@ -24,7 +24,7 @@ Loss = Callable[[Mapping[str, Tensor], Any], Tensor]
 CHUNK = 2048  # samples that are differentiated through a network at once
 OUTPUT_CHUNK = 8192  # samples whose outputs are differentiated at once
 SEPARATE = 1e-3  # how far apart two ways to the same derivative may be
-CACHED = 2**19  # numbers of a layer's changes that are worked on at once: they fit a core's cache
+CACHED = 2**18  # numbers of a layer's changes that are worked on at once: they fit a core's cache
 FEW_INPUTS = 64  # up to so many, derivatives for the first two layers together are summed once
 FEW_OUTPUTS = 8  # up to so many, a Jacobian for each is cheaper than changes of all units
 
