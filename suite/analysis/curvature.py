@@ -25,6 +25,8 @@ CHUNK = 2048  # samples that are differentiated through a network at once
 OUTPUT_CHUNK = 8192  # samples whose outputs are differentiated at once
 SEPARATE = 1e-3  # how far apart two ways to the same derivative may be
 CACHED = 2**18  # numbers of a layer's changes that are worked on at once: they fit a core's cache
+FEW_INPUTS = 64  # up to so many, derivatives for the first two layers together are summed once
+FEW_OUTPUTS = 8  # up to so many, a Jacobian for each is cheaper than changes of all units
 
 
 class Hessian(Protocol):
@@ -49,7 +51,9 @@ def hessian_of(
     Networks of nothing but linear layers and activations have their products by hand; others by
     differentiating twice.
     """
-    chosen = PerceptronHessian if is_perceptron(group.network) else AutogradHessian
+    if not is_perceptron(group.network):
+        return AutogradHessian(group, loss, batch, dtype)
+    chosen = BilinearHessian if is_bilinear(group.network) else PerceptronHessian
     return chosen(group, loss, batch, dtype)
 
 
@@ -67,6 +71,16 @@ def explicit_hessian(hessian: Hessian, block: int = 64) -> Tensor:
 def is_perceptron(network: Network) -> bool:
     """Whether a network has linear layers, activations and learned constants only."""
     return all(isinstance(x, Linear | Activation | LearnedConstant) for x in network.layers)
+
+
+def is_bilinear(network: Network) -> bool:
+    """Whether a perceptron has two hidden layers of ReLU units, few inputs and few outputs."""
+    layers = [x for x in network.layers if not isinstance(x, LearnedConstant)]
+    if [type(x) for x in layers] != [Linear, Activation, Linear, Activation, Linear]:
+        return False
+    bends = [ACTIVATIONS[x.kind].slope_change for x in layers if isinstance(x, Activation)]
+    few = network.input_shape[0] <= FEW_INPUTS and network.output_shapes()[-1][0] <= FEW_OUTPUTS
+    return few and not any(bends)
 
 
 def converted(batch: Any, dtype: torch.dtype) -> Any:
@@ -177,8 +191,10 @@ class PerceptronHessian:
     network (Pearlmutter 1994), for networks of linear layers and activations.
 
     What a loss does with outputs and learned constants, p of them, is differentiated once for all
-    products: a gradient [p] and a Hessian [p, p] for each sample. Beside these and the batch, a
-    product needs the memory of a chunk's activations for each vector.
+    products: a gradient [p] and a Hessian [p, p] for each sample. With few inputs, so are what the
+    weights of the first two layers do together: what of it depends on no vector takes a third of
+    the arithmetic. Beside these and the batch, a product needs the memory of a chunk's activations
+    for each vector.
 
     Raises ValueError for a loss in which samples or networks depend on each other.
     """
@@ -207,6 +223,8 @@ class PerceptronHessian:
         self._inputs = array(torch.cat(inputs, dim=1))  # [G, N, i]
         self._first = array(torch.cat(first, dim=1))  # [G, N, p]
         self._second = array(torch.cat(second, dim=1))  # [G, N, p, p]
+        few = len(self._layers) > 1 and self._inputs.shape[2] <= FEW_INPUTS
+        self._mixed = self._mixed_derivatives() if few else None
 
     @silent
     def products(self, vectors: Tensor) -> Tensor:
@@ -224,7 +242,42 @@ class PerceptronHessian:
             self._add(found, passed, along, changes, second[..., : self._outputs])
         for layer, sums in zip(self._layers, found, strict=True):
             total[:, layer.columns] = sums.products(layer)
+        if self._mixed is not None:
+            self._add_mixed(total, vectors)
         return total
+
+    @silent
+    def _mixed_derivatives(self) -> Array:
+        """The loss's derivatives for a parameter of the first layer and a weight of the second that
+        meet in a hidden unit: [G * h, a, o] for h such units, a parameters each, and o outputs."""
+        first, second = self._layers[:2]
+        _, hidden, outputs = second.weight.shape
+        each = (first.columns.stop - first.columns.start) // hidden
+        shape = (self.networks, each * hidden, outputs)
+        total = array(torch.zeros(shape, dtype=self.dtype, device=self.device))
+        for rows in self._chunks(each):
+            passed = self._pass(rows)
+            given, slope = tensor(passed.activations[0]), passed.slopes[0]
+            passes = given.new_ones(1) if slope is None else tensor(slope)
+            spread = (given[..., None] * passes[..., None, :]).flatten(2)
+            total += product(array(spread.mT), passed.deltas[1])
+        apart = tensor(total).view(self.networks, each, hidden, outputs).transpose(1, 2)
+        return array(apart.flatten(0, 1).contiguous())
+
+    def _add_mixed(self, total: Tensor, vectors: Tensor) -> None:
+        """Add the mixed derivatives times the vectors [G, n, b] to their products."""
+        assert self._mixed is not None
+        g, b = vectors.shape[0], vectors.shape[2]
+        _, hidden, outputs = self._layers[1].weight.shape
+        first = self._layers[0].columns
+        second = slice(
+            self._layers[1].columns.start, self._layers[1].columns.start + hidden * outputs
+        )
+        given = vectors[:, first].view(g, -1, hidden, b).transpose(1, 2).flatten(0, 1)
+        along = vectors[:, second].reshape(g * hidden, outputs, b)
+        found = tensor(product(self._mixed, array(along))).view(g, hidden, -1, b)
+        total[:, first] += found.transpose(1, 2).reshape(g, -1, b)
+        total[:, second] += tensor(product(self._mixed.mT, array(given))).view(g, -1, b)
 
     def _chunks(self, vectors: int) -> Iterator[slice]:
         widest = max(layer.weight.shape[2] for layer in self._layers)
@@ -232,8 +285,8 @@ class PerceptronHessian:
         for start in range(0, self._inputs.shape[1], size):
             yield slice(start, start + size)
 
-    def _pass(self, rows: slice) -> _Pass:
-        """A chunk forward and backward, without any change."""
+    def _forward(self, rows: slice) -> tuple[list[Array], list[Array | None]]:
+        """What a chunk gives each layer, outputs last, and the slopes of the activations."""
         activations: list[Array] = []
         slopes: list[Array | None] = []
         y: Array = self._inputs[:, rows]
@@ -244,6 +297,11 @@ class PerceptronHessian:
                 ACTIVATIONS[layer.kind].apply(y)
             slopes.append(None if layer.kind is None else ACTIVATIONS[layer.kind].slope(y))
         activations.append(y)
+        return activations, slopes
+
+    def _pass(self, rows: slice) -> _Pass:
+        """A chunk forward and backward, without any change."""
+        activations, slopes = self._forward(rows)
         received = [self._first[:, rows, : self._outputs]]
         deltas = [_times(received[0], slopes[-1])]
         for layer, slope in zip(self._layers[:0:-1], slopes[-2::-1], strict=True):
@@ -264,7 +322,7 @@ class PerceptronHessian:
                 change += product(before, layer.weight).reshape(change.shape)
             change = change.reshape(self.networks, -1, b, outputs)
             if slope is not None:
-                change *= slope[:, :, None]
+                tensor(change).mul_(tensor(slope)[:, :, None])
             changes.append(change)
         return changes
 
@@ -303,9 +361,106 @@ class PerceptronHessian:
             if number == 0:
                 return
             before, delta = changes[number - 1], passed.deltas[number]
-            found[number].changed += product(before.reshape(g, count, -1).mT, delta)
-            change = product(flat.reshape(g, -1, outputs), layer.weight.mT).reshape(before.shape)
-            change += product(delta, along[number].turned).reshape(before.shape)
+            change = _spread(flat.reshape(g, -1, outputs), layer.weight.mT).reshape(before.shape)
+            if number > 1 or self._mixed is None:
+                found[number].changed += product(before.reshape(g, count, -1).mT, delta)
+                tensor(change).add_(tensor(_spread(delta, along[number].turned)).view(before.shape))
+
+
+class BilinearHessian(PerceptronHessian):
+    """Products for two hidden layers whose activations are linear where they have a slope.
+
+    An output is then linear in each layer's parameters alone. What the outputs' own second
+    derivatives add, two layers at a time, is summed over the batch once for all products; the rest,
+    J^T S J for the outputs' Jacobians J and the loss's Hessians S for outputs, takes a third of the
+    arithmetic of all changes.
+    """
+
+    def __init__(
+        self, group: ParameterGroup, loss: Loss, batch: Any, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(group, loss, batch, dtype)
+        self._first_last, self._second_last = self._pairs_with_last()
+
+    @silent
+    def _pairs_with_last(self) -> tuple[Array, Array]:
+        """The loss's derivatives for a parameter of the first [G, n0, n2] or the second layer
+        [G * o, a, p] and a weight of the last, without what the loss does with outputs: n0, n2 of
+        them, a of the second layer for each of o units, p outputs."""
+        first, second, _ = self._layers
+        _, hidden, units = second.weight.shape
+        each = (first.columns.stop - first.columns.start) // hidden
+        ends = units * self._outputs
+        above = (second.columns.stop - second.columns.start) // units
+        shapes = ((self.networks, each * hidden, ends), (self.networks, above, ends))
+        lower, upper = (array(torch.zeros(x, dtype=self.dtype, device=self.device)) for x in shapes)
+        for rows in self._chunks(each):
+            passed = self._pass(rows)
+            given = tensor(passed.activations[0])[..., None]
+            low, high = _hidden_slopes(passed.slopes)
+            received = array((high[..., None] * tensor(passed.received[-1])[:, :, None]).flatten(2))
+            lower += product(array((given * low[:, :, None]).flatten(2).mT), received)
+            upper += product(passed.activations[1].mT, received)
+        between = tensor(second.weight).repeat(1, each, 1).repeat_interleave(self._outputs, dim=2)
+        apart = tensor(upper).view(self.networks, above, units, -1).transpose(1, 2)
+        return array(tensor(lower) * between), array(apart.flatten(0, 1).contiguous())
+
+    @silent
+    def products(self, vectors: Tensor) -> Tensor:
+        """Each block times its own vectors [G, n, b]: [G, n, b]."""
+        g, _, b = vectors.shape
+        along = [_Along.of(layer, vectors).affine for layer in self._layers]
+        found = [array(torch.zeros_like(tensor(part))) for part in along]
+        constants = array(vectors[:, self._constants].mT[:, None].contiguous())  # [G, 1, b, c]
+        total = torch.zeros_like(vectors)
+        for rows in self._chunks(b):
+            activations, slopes = self._forward(rows)
+            jacobians = self._jacobians(slopes)
+            outputs = tensor(product(activations[2], along[2])).view(g, -1, b, self._outputs)
+            for number, jacobian in enumerate(jacobians):
+                change = product(activations[number], along[number])
+                outputs += tensor(change).view(g, len(outputs[0]), b, -1) @ jacobian.mT
+            second = self._second_changes(rows, array(outputs), constants)
+            total[:, self._constants] += tensor(second[..., self._outputs :].sum(1)).mT
+            ends = tensor(second[..., : self._outputs])
+            found[2] += product(activations[2].mT, array(ends.flatten(2)))
+            for number, jacobian in enumerate(jacobians):
+                change = array((ends @ jacobian).flatten(2))
+                found[number] += product(activations[number].mT, change)
+        for layer, sums in zip(self._layers, found, strict=True):
+            apart = tensor(sums).view(g, sums.shape[1], b, -1).transpose(2, 3)
+            total[:, layer.columns] = apart.reshape(g, -1, b)
+        self._add_mixed(total, vectors)
+        self._add_pairs_with_last(total, vectors)
+        return total
+
+    def _jacobians(self, slopes: Sequence[Array | None]) -> list[Tensor]:
+        """Of the outputs for what the hidden layers' activations are given, [G, R, p, units]."""
+        low, high = _hidden_slopes(slopes)
+        upper = tensor(self._layers[2].weight).mT[:, None] * high[:, :, None]
+        lower = tensor(product(array(upper.flatten(1, 2)), self._layers[1].weight.mT))
+        return [lower.view(*upper.shape[:3], -1) * low[:, :, None], upper]
+
+    def _add_pairs_with_last(self, total: Tensor, vectors: Tensor) -> None:
+        """Add these derivatives times the vectors [G, n, b] to their products."""
+        g, _, b = vectors.shape
+        first, second, last = self._layers
+        units, p = last.weight.shape[1:]
+        ends = slice(last.columns.start, last.columns.start + units * p)
+        final = vectors[:, ends].contiguous()
+        middle = vectors[:, second.columns].view(g, -1, units, b).transpose(1, 2).flatten(0, 1)
+        total[:, first.columns] += tensor(product(self._first_last, array(final)))
+        total[:, ends] += tensor(product(self._first_last.mT, array(vectors[:, first.columns])))
+        found = product(self._second_last, array(final.view(g * units, p, b)))
+        apart = tensor(found).view(g, units, -1, b).transpose(1, 2)
+        total[:, second.columns] += apart.reshape(g, -1, b)
+        total[:, ends] += tensor(product(self._second_last.mT, array(middle))).view(g, -1, b)
+
+
+def _hidden_slopes(slopes: Sequence[Array | None]) -> tuple[Tensor, Tensor]:
+    low, high, _ = slopes
+    assert low is not None and high is not None
+    return tensor(low), tensor(high)
 
 
 @dataclass(frozen=True)
@@ -400,6 +555,11 @@ def _with_ones(x: Array) -> Array:
     found = tensor(x).new_ones(*x.shape[:2], x.shape[2] + 1)
     found[..., :-1] = tensor(x)
     return array(found)
+
+
+def _spread(a: Array, b: Array) -> Array:
+    """a b for a [G, R, o] and b [G, o, c]; for one output PyTorch takes a sixth of NumPy's time."""
+    return array(tensor(a) * tensor(b)) if a.shape[2] == 1 else product(a, b)
 
 
 def _times(x: Array, factor: Array | None) -> Array:

@@ -67,7 +67,7 @@ def block_lanczos(
     orders: Sequence[Order],
     tolerance: float = 1e-4,
     seed: int = 0,
-    block: int = 8,
+    block: int = 4,
     most_basis: int = MOST_BASIS,
 ) -> dict[Order, Eigenpairs]:
     """Those of a Hessian that is known by its products, for several orders at once.
@@ -158,16 +158,16 @@ class _Space:
         rows = slice(self.size, self.size + new.shape[2])
         self.size, self._newest = rows.stop, new.shape[2]
         self._basis[:, rows], self._changed[:, rows] = new.mT, changed.mT
-        basis = self._basis[:, : self.size]
-        within = basis @ changed
-        self._inner[:, : self.size, rows] = within.double()
-        self._inner[:, rows, : self.size] = within.mT.double()
-        outside = changed - basis.mT @ within
-        outside -= basis.mT @ (basis @ outside)
-        following = torch.linalg.qr(outside).Q[:, :, :width]
-        following -= basis.mT @ (basis @ following)
-        orthonormal: Tensor = torch.linalg.qr(following).Q
-        self._leading = (orthonormal.mT @ outside).double()
+        basis, changed_rows = self._basis[:, : self.size], self._changed[:, rows]
+        within = changed_rows @ basis.mT
+        self._inner[:, rows, : self.size] = within.double()
+        self._inner[:, : self.size, rows] = within.mT.double()
+        outside = changed_rows - within @ basis
+        outside -= (outside @ basis.mT) @ basis
+        following = torch.linalg.qr(outside.mT).Q[:, :, :width].mT
+        following -= (following @ basis.mT) @ basis
+        orthonormal: Tensor = torch.linalg.qr(following.mT).Q
+        self._leading = (outside @ orthonormal).mT.double()
         return orthonormal
 
     def ritz(self) -> _Ritz:
