@@ -258,7 +258,7 @@ class PerceptronHessian:
         for rows in self._chunks(each):
             passed = self._pass(rows)
             given, slope = tensor(passed.activations[0]), passed.slopes[0]
-            passes = given.new_ones(1) if slope is None else tensor(slope)
+            passes = given.new_ones(hidden) if slope is None else tensor(slope)
             spread = (given[..., None] * passes[..., None, :]).flatten(2)
             total += product(array(spread.mT), passed.deltas[1])
         apart = tensor(total).view(self.networks, each, hidden, outputs).transpose(1, 2)
