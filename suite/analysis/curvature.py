@@ -7,6 +7,7 @@ one block for each of them, and every product is with all blocks at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ CHUNK = 2048  # samples that are differentiated through a network at once
 OUTPUT_CHUNK = 8192  # samples whose outputs are differentiated at once
 SEPARATE = 1e-3  # how far apart two ways to the same derivative may be
 CACHED = 2**18  # numbers of a layer's changes that are worked on at once: they fit a core's cache
+KEPT = 2**25  # numbers of passes without any change that are kept between products
 FEW_INPUTS = 64  # up to so many, derivatives for the first two layers together are summed once
 FEW_OUTPUTS = 8  # up to so many, a Jacobian for each is cheaper than changes of all units
 
@@ -220,6 +222,7 @@ class PerceptronHessian:
             inputs.append(given)
             first.append(share * gradient)
             second.append(share * blocks)
+        self._kept: dict[tuple[int, int], _Pass] = {}
         self._inputs = array(torch.cat(inputs, dim=1))  # [G, N, i]
         self._first = array(torch.cat(first, dim=1))  # [G, N, p]
         self._second = array(torch.cat(second, dim=1))  # [G, N, p, p]
@@ -300,7 +303,16 @@ class PerceptronHessian:
         return activations, slopes
 
     def _pass(self, rows: slice) -> _Pass:
-        """A chunk forward and backward, without any change."""
+        """A chunk forward and backward, without any change; kept while there is room."""
+        place = (rows.start, rows.stop)
+        if place in self._kept:
+            return self._kept[place]
+        passed = self._new_pass(rows)
+        if (len(self._kept) + 1) * passed.numbers <= KEPT:
+            self._kept[place] = passed
+        return passed
+
+    def _new_pass(self, rows: slice) -> _Pass:
         activations, slopes = self._forward(rows)
         received = [self._first[:, rows, : self._outputs]]
         deltas = [_times(received[0], slopes[-1])]
@@ -506,6 +518,12 @@ class _Pass:
     slopes: list[Array | None]
     received: list[Array]
     deltas: list[Array]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it holds."""
+        parts = (*self.activations, *self.slopes, *self.received, *self.deltas)
+        return sum(math.prod(part.shape) for part in parts if part is not None)
 
 
 @dataclass(frozen=True)
