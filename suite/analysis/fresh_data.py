@@ -86,8 +86,8 @@ class FreshReplay:
         """Play the steps up to the checkpoint of this step."""
         purpose = f"{self._purpose}/{step}"
         if self._before == 0:
-            held = math.ceil(agent.settings.replay_capacity / step) if step else 1
-            self._replay = self._empty(agent, self._steps * held)
+            held = max(1.0, agent.settings.replay_capacity / step) if step else 1.0
+            self._replay = self._empty(agent, math.ceil(self._steps * held))
         environments = StackedEnvironments(self._task, agent.seeds, purpose)
         with drawing_for(agent, purpose):
             for number in range(self._steps):
