@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from baselines.ppo import ADVANTAGE_EPSILON
 from suite.analysis.curvature import chunks, samples
 from suite.analysis.fresh_data import FreshReplay, environments_for, fresh_rollout
+from suite.analysis.recorded import RecordedRun
 from suite.specs.models import TaskSpec
 from suite.stacked.rollout import RolloutBatch
 from suite.stacked.streams import SeedStreams
@@ -64,8 +66,10 @@ class OnPolicyData:
             return data
         own = acting.settings
         acting.settings = own.model_copy(update=LEGACY_GAE)
-        batches, estimate = self._as_in_training(acting, f"estimate/{step}")
-        acting.settings = own
+        try:
+            batches, estimate = self._as_in_training(acting, f"estimate/{step}")
+        finally:
+            acting.settings = own
         return replace(data, legacy_batches=batches, legacy_estimate=estimate)
 
     def _as_in_training(
@@ -138,3 +142,24 @@ def data_source(
         case "off_policy":
             return OffPolicyData(agent, task, purpose, spacing, precise, estimate)
     raise ValueError(f"an agent of loop {agent.loop!r} does not act: it has no data of its own")
+
+
+def checkpoints_with_data(
+    run: RecordedRun, purpose: str, *, every: int, precise: int, estimate: int, legacy: bool = False
+) -> Iterator[tuple[int, LearningAgent, CheckpointData]]:
+    """Every recorded checkpoint with its data: the step, the agent, the data, up to where
+    parameters stop being finite. Raises ValueError as `data_source` does."""
+    source = None
+    for step, agent in run.agents(every=every):
+        if not all(bool(g.parameters.flat.isfinite().all()) for g in agent.groups.values()):
+            return
+        source = source or data_source(
+            agent,
+            run.spec.task,
+            purpose,
+            spacing=every * run.spec.evaluate_every,
+            precise=precise,
+            estimate=estimate,
+            legacy=legacy,
+        )
+        yield step, agent, source.at(agent, step)

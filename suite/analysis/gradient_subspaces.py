@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, Field, field_validator
 from scipy import stats
 
-from suite.analysis.checkpoint_data import CheckpointData, data_source
+from suite.analysis.checkpoint_data import CheckpointData, checkpoints_with_data
 from suite.analysis.curvature import Loss, explicit_hessian, gradient_of, hessian_of
 from suite.analysis.eigenpairs import Eigenpairs, Order, block_lanczos, explicit_eigenpairs
 from suite.analysis.phases import PHASES, phases
@@ -112,25 +112,11 @@ class GradientSubspaces:
     def analyse(self, run: RecordedRun) -> Result:
         s = self.settings
         checkpoints = Checkpoints(s, run.spec.seed, s.overlap_from * run.spec.budget)
-        source = None
-        for step, agent in run.agents(every=s.every):
-            if not _finite(agent):
-                break
-            source = source or data_source(
-                agent,
-                run.spec.task,
-                PURPOSE,
-                spacing=s.every * run.spec.evaluate_every,
-                precise=s.samples,
-                estimate=s.estimate,
-                legacy=s.legacy,
-            )
-            checkpoints.look(agent, step, source.at(agent, step))
+        for step, agent, data in checkpoints_with_data(
+            run, PURPOSE, every=s.every, precise=s.samples, estimate=s.estimate, legacy=s.legacy
+        ):
+            checkpoints.look(agent, step, data)
         return checkpoints.result(run.record["series"].get("train_return"))
-
-
-def _finite(agent: LearningAgent) -> bool:
-    return all(bool(g.parameters.flat.isfinite().all()) for g in agent.groups.values())
 
 
 class Checkpoints:
@@ -189,7 +175,7 @@ class Checkpoints:
             value = log_probability(float(whole[-1]), k, len(gradient))
             self._put(f"log10_p/{name}/{order}", value)
             self._put(f"residual/{name}/{order}", float(pairs.residuals.max()))
-            values = pairs.values.numpy()
+            values = pairs.values.cpu().numpy()
             for place in (1, k):
                 self._put(f"eigenvalue/{name}/{order}/{place}", float(values[place - 1]))
             last = values[-1] if values[-1] else np.nan
@@ -236,7 +222,7 @@ class Checkpoints:
         if not self.settings.spectrum:
             return self._pairs(group, loss, batch)
         blocks = explicit_hessian(hessian_of(group, loss, batch, self._dtype))
-        values = torch.linalg.eigvalsh(blocks).flatten().numpy()
+        values = torch.linalg.eigvalsh(blocks).flatten().cpu().numpy()
         self.spectra.setdefault(f"spectrum/{group.name}", []).append(np.sort(values)[::-1])
         steep = float((np.abs(values) > STEEP * values.max()).mean())
         self._put(f"steep_share/{group.name}", steep)

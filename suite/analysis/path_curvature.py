@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, Field
 
-from suite.analysis.checkpoint_data import data_source
+from suite.analysis.checkpoint_data import checkpoints_with_data
 from suite.analysis.curvature import gradient_of, hessian_of
 from suite.analysis.eigenpairs import Order, block_lanczos
 from suite.analysis.protocol import LookSettings, RecordedRun, Result
@@ -60,21 +60,13 @@ class PathCurvature:
         s = self.settings
         path = run.path(every=s.path_every)
         snapshots = path.columns()
-        source = None
         steps: list[int] = []
         values: dict[str, list[float]] = {}
-        for step, agent in run.agents(every=s.every):
+        for step, agent, data in checkpoints_with_data(
+            run, PURPOSE, every=s.every, precise=s.samples, estimate=s.samples
+        ):
             group, loss = agent.groups[agent.policy], agent.losses()[agent.policy]
-            source = source or data_source(
-                agent,
-                run.spec.task,
-                PURPOSE,
-                spacing=s.every * run.spec.evaluate_every,
-                precise=s.samples,
-                estimate=s.samples,
-                legacy=False,
-            )
-            precise = source.at(agent, step).precise
+            precise = data.precise
             last = group.steps // s.path_every
             window = snapshots[max(0, last + 1 - s.window) : last + 1, : _size(group)]
             if len(window) < s.window or not np.isfinite(window).all():
