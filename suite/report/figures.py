@@ -10,7 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from suite.report.panels import LINES, Panel, Reference, drawn_points, short_number
+from suite.report.panels import (
+    LINES,
+    Panel,
+    Reference,
+    ReferenceKind,
+    drawn_points,
+    short_number,
+)
 
 WIDTH, HEIGHT = 4.4, 2.7  # inches: about 420 CSS pixels wide, so that text stays readable
 
@@ -19,6 +26,14 @@ SEEDS = 10  # most seeds drawn one by one: more cannot be told apart
 # Stand-ins that are replaced by the page's own colours, light or dark.
 INK = "#010203"
 COLOURS = [f"#0a0b{i:02x}" for i in range(LINES)]
+
+DASHES: dict[ReferenceKind, tuple[float, ...]] = {
+    "null": (4, 3),
+    "bound": (1, 2),
+    "ceiling": (),
+    "comparison": (8, 2, 1.5, 2),
+}
+"""Points on and off; none is a whole line."""
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -44,7 +59,8 @@ STYLE: dict[Any, Any] = {
 def draw(panel: Panel) -> str:
     """An `<svg>` element: means with pointwise 95 % intervals, and seeds as thin lines.
 
-    Nulls are dashed, bounds dotted, in the colour of the text.
+    References are in the colour of the text: nulls dashed, bounds dotted, ceilings whole,
+    comparisons dashed and dotted.
     """
     with mpl.rc_context():
         mpl.rcdefaults()  # not the settings of whoever calls
@@ -82,8 +98,9 @@ def _draw_reference(axes: Axes, reference: Reference) -> None:
             reference.steps, reference.low, reference.high, color=INK, alpha=0.08, linewidth=0
         )
     at = drawn_points(reference.steps)
-    dashes = (4, 3) if reference.kind == "null" else (1, 2)
-    axes.plot(reference.steps[at], reference.values[at], color=INK, linewidth=1.1, dashes=dashes)
+    (drawn,) = axes.plot(reference.steps[at], reference.values[at], color=INK, linewidth=1.1)
+    if DASHES[reference.kind]:
+        drawn.set_dashes(DASHES[reference.kind])
 
 
 def _limit(axes: Axes, panel: Panel) -> None:

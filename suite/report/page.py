@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from suite.report import coverage
 from suite.report.drawings import Drawings
+from suite.report.findings import Finding, observed
 from suite.report.judged import WHOSE, Counts, Judged, Strip, counts, judged_by_study
 from suite.report.numbers import confidence, duration, interval, number, percent, seen
 from suite.report.panels import (
@@ -75,9 +76,11 @@ class DrawnFigure:
 
 @dataclass(frozen=True)
 class Paper:
-    """A study with its verdicts, what would settle the open ones, and its figures."""
+    """A study with what was found, its verdicts, what would settle the open ones, and its
+    figures."""
 
     study: Study
+    findings: tuple[Finding, ...]
     judged: tuple[Judged, ...]
     open: tuple[tuple[Judged, Settling], ...]
     figures: tuple[DrawnFigure, ...]
@@ -142,7 +145,7 @@ def write_report(
     (folder / "report.html").write_text(page, encoding="utf-8")
     text = summary(
         coverage.ran(_done(runs)),
-        [(p.study, p.judged, {j.claim.id: s for j, s in p.open}) for p in papers],
+        [(p.study, p.findings, p.judged, {j.claim.id: s for j, s in p.open}) for p in papers],
     )
     (folder / "summary.md").write_text(text, encoding="utf-8")
     drawings.remove_unused()
@@ -185,6 +188,7 @@ def _context(
         "runs": done,
         "settings": coverage.settings(done),
         "strip": Strip.of,
+        "observed_of": observed,
         "side_by_side": _side_by_side(folder / "side_by_side", drawings),
         "pictures": _pictures(folder / "pictures"),
     }
@@ -199,6 +203,7 @@ def _papers(
     return [
         Paper(
             study=study,
+            findings=tuple(Finding.of(sentence, by_claim) for sentence in study.findings),
             judged=tuple(judged),
             open=tuple(
                 (one, found)

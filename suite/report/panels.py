@@ -69,12 +69,15 @@ class Line:
         return self.mean - half, self.mean + half
 
 
+ReferenceKind = Literal["null", "bound", "ceiling", "comparison"]
+
+
 @dataclass(frozen=True)
 class Reference:
     """What lines are held against: values [E] at steps [E], with a band [E] where it has one."""
 
     label: str
-    kind: Literal["null", "bound"]
+    kind: ReferenceKind
     steps: np.ndarray
     values: np.ndarray
     low: np.ndarray | None = None
@@ -145,9 +148,7 @@ def grouped(runs: Iterable[Run]) -> dict[Group, dict[str, list[Run]]]:
     return groups
 
 
-def level(
-    label: str, value: float, line: Line, kind: Literal["null", "bound"] = "null"
-) -> Reference:
+def level(label: str, value: float, line: Line, kind: ReferenceKind = "null") -> Reference:
     """A reference at one value, over the steps of a line."""
     return Reference(label, kind, line.steps[[0, -1]], np.full(2, value))
 

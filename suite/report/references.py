@@ -81,7 +81,7 @@ def _recorded(null: Recorded, line: Line, cells: Cells, several: bool) -> list[R
             steps = having[0].steps
             same = [x.values for x in having if np.array_equal(x.steps, steps)]
             label = f"{beside.label} ({line.label})" if several else beside.label
-            found.append(Reference(label, "null", steps, np.mean(same, axis=0)))
+            found.append(Reference(label, beside.kind, steps, np.mean(same, axis=0)))
     return found
 
 

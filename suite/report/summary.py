@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from suite.report.coverage import Ran
+from suite.report.findings import Finding
 from suite.report.judged import WHOSE, Judged, counts
 from suite.report.numbers import interval, number, seen
 from suite.report.panels import short_number
@@ -31,10 +32,11 @@ SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not 
 
 def summary(
     ran: Sequence[Ran],
-    papers: Sequence[tuple[Study, Sequence[Judged], Mapping[str, Settling]]],
+    papers: Sequence[tuple[Study, Sequence[Finding], Sequence[Judged], Mapping[str, Settling]]],
 ) -> str:
-    """Counts, what ran, a table of verdicts per paper, and what would settle the open claims."""
-    found = counts(one.verdict for _, judged, _ in papers for one in judged)
+    """Counts, what ran, and of each paper what was found, a table of verdicts, and what would
+    settle the open claims."""
+    found = counts(one.verdict for _, _, judged, _ in papers for one in judged)
     lines = [
         "# rl-claims: verdicts",
         "",
@@ -48,10 +50,12 @@ def summary(
             f"Scale {row.scale}: {row.runs} runs of {row.cells} cells, {row.seeds} seeds each, "
             f"{short_number(row.steps)} steps{lost}."
         )
-    for study, judged, settled_by in papers:
+    for study, findings, judged, settled_by in papers:
         by_kind = counts(one.verdict for one in judged)
         told = [f"{WHOSE[kind]}: {_counted(by_kind[kind])}" for kind in WHOSE]
         lines += ["", f"## {study.paper}", "", "; ".join(told) + ".", ""]
+        if findings:
+            lines += [*(f"- {finding.told}" for finding in findings), ""]
         lines += [_row(COLUMNS), _row(["---"] * len(COLUMNS))]
         lines += [_row(_cells(one)) for one in judged]
         commands = {

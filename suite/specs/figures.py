@@ -57,15 +57,16 @@ class Bound(Spec):
 
 
 class Beside(Spec):
-    """Another series of the runs that are drawn."""
+    """Another series of the runs that are drawn: a null, the most that can be seen, or what the
+    figure's own is compared with."""
 
     series: SeriesName
     label: str = Field(min_length=1, description="for the legend")
+    kind: Literal["null", "ceiling", "comparison"] = "null"
 
 
 class Recorded(Spec):
-    """What the runs themselves recorded as chance, or as the most that can be seen: the mean of
-    these series over the runs of each line."""
+    """What the runs themselves recorded: the mean of these series over the runs of each line."""
 
     kind: Literal["recorded"]
     beside: tuple[Beside, ...] = Field(min_length=1, max_length=3)

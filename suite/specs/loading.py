@@ -13,6 +13,7 @@ from suite.specs.checking import Checker
 from suite.specs.claims import ClaimSpec
 from suite.specs.figures import PaperFigure
 from suite.specs.figures import check as check_figure
+from suite.specs.findings import check as check_findings
 from suite.specs.models import SCALES, StudySpec
 from suite.specs.presets import Presets
 from suite.specs.project import PresetFile, Project, Study
@@ -50,6 +51,7 @@ def load_project(root: Path) -> Project:
         _add_study(checker, cells, studies, node)
     nodes = {name: node for name, (_, node) in studies.items()}
     claims = _claims(checker, cells, nodes)
+    _check_findings(checker, nodes, claims)
     figures = _figures(checker, cells, nodes, claims)
     checker.stop_if_wrong()
     return Project(
@@ -59,7 +61,12 @@ def load_project(root: Path) -> Project:
         plugins=presets.plugins,
         studies={
             name: Study(
-                name, study.paper, tuple(claims[name]), tuple(figures[name]), study.not_redrawn
+                name,
+                study.paper,
+                tuple(claims[name]),
+                study.findings,
+                tuple(figures[name]),
+                study.not_redrawn,
             )
             for name, (study, _) in studies.items()
         },
@@ -140,6 +147,16 @@ def _claims(
                         *known(ids, cell),
                     )
     return claims
+
+
+def _check_findings(
+    checker: Checker, studies: Mapping[str, Node], claims: Mapping[str, Sequence[ClaimSpec]]
+) -> None:
+    if checker.problems:
+        return  # claims that were refused would show up as unknown
+    for study, root in studies.items():
+        if "findings" in root.value:
+            check_findings(checker, root.value["findings"].value, [x.id for x in claims[study]])
 
 
 def _figures(

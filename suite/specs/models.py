@@ -151,6 +151,9 @@ class StudySpec(Spec):
     use: tuple[str, ...] = Field(default=(), description="preset files of the suite")
     cells: tuple[dict[str, Any], ...] = Field(min_length=1)
     claims: tuple[dict[str, Any], ...] = ()
+    findings: tuple[str, ...] = Field(
+        default=(), description="what the report says first; {ID} is the verdict of that claim"
+    )
     figures: tuple[dict[str, Any], ...] = ()
     not_redrawn: str = Field(default="", description="which figures are not redrawn, and why")
 

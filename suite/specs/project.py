@@ -11,11 +11,13 @@ from suite.specs.models import AgentSpec, Cell, PluginSpec, Scale, TaskSpec
 
 @dataclass(frozen=True)
 class Study:
-    """One paper, its claims, and its figures; `not_redrawn` says which are left out and why."""
+    """One paper, its claims, what was found in sentences (`suite.specs.findings`), and its figures;
+    `not_redrawn` says which are left out and why."""
 
     name: str
     paper: str
     claims: tuple[ClaimSpec, ...]
+    findings: tuple[str, ...] = ()
     figures: tuple[PaperFigure, ...] = ()
     not_redrawn: str = ""
 

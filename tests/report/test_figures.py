@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -51,13 +52,18 @@ def test_a_figure_does_not_grow_with_evaluations_and_seeds() -> None:
     assert len(many) < len(few) < 30_000
 
 
-def test_nulls_are_dashed_and_bounds_dotted() -> None:
+def test_nulls_are_dashed_bounds_dotted_comparisons_both_and_ceilings_whole() -> None:
     line = lines(5, 2)
     at = np.array([0.0, 0.004])
-    for kind, dashes in (("null", "4.4,3.3"), ("bound", "1.1,2.2")):
+    for kind, dashes in (
+        ("null", ["4.4,3.3"]),
+        ("bound", ["1.1,2.2"]),
+        ("comparison", ["8.8,2.2,1.65,2.2"]),
+        ("ceiling", []),
+    ):
         reference = Reference("r", kind, at, np.array([0.003, 0.003]))  # type: ignore[arg-type]
         panel = Panel("p", "t", "q", "", line, (reference,))
-        assert f"stroke-dasharray: {dashes}" in draw(panel)
+        assert re.findall(r"stroke-dasharray: ([\d.,]+)", draw(panel)) == dashes
         assert f"{kind}, r: 0.003" in panel.alternative()
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from toy_project import NUMERICS, SEEDS, claim, cost_claim, record
 
 from suite.report.judged import Judged, counts
+from suite.report.numbers import interval, number
 from suite.report.page import write_report
 from suite.specs.project import Project
 from suite.stats.runs import Run
@@ -58,6 +59,24 @@ def summary_row(folder: Path, name: str) -> list[str]:
     lines = (folder / "summary.md").read_text(encoding="utf-8").splitlines()
     found = next(line for line in lines if line.startswith(f"| {name} |"))
     return re.split(r"(?<!\\) \| ", found.strip("| "))
+
+
+def test_findings_tell_what_claims_saw_whatever_it_was(
+    project: Project, runs: list[Run], verdicts: list[Verdict], tmp_path: Path
+) -> None:
+    said = ("It gains {first-C1}, then {first-C2}.", "Later <all> is {first-C2}")
+    first = replace(project.studies["first"], findings=said)
+    other = verdicts[1].model_copy(update={"state": "not run", "seen": None})
+    project = replace(project, studies={**project.studies, "first": first})
+    source = written(project, runs, [verdicts[0], other, verdicts[2]], tmp_path)
+    (found,) = re.findall(r'<ol class="findings">.*?</ol>', source, re.S)
+    one = verdicts[0]
+    seen = f"{number(one.observed)} {interval(one.low, one.high)}"
+    assert text_of(found).split(" ", 1)[1].strip() == (
+        f"It gains {seen} ✓ supported, then – – not run. Later <all> is – – not run"
+    )
+    lines = (tmp_path / "summary.md").read_text(encoding="utf-8").splitlines()
+    assert f"- It gains {seen} (supported), then – (not run)." in lines
 
 
 def test_the_papers_own_claims_are_counted_apart_and_first(report: Path) -> None:

@@ -699,8 +699,8 @@ BAD = [
         S,
         "study: ladder\n",
         "",
-        "{S}:1: missing key 'study' in the study; keys: study, paper, use, cells, claims, figures, "
-        "not_redrawn; add it",
+        "{S}:1: missing key 'study' in the study; keys: study, paper, use, cells, claims, "
+        "findings, figures, not_redrawn; add it",
     ),
     (
         S,
@@ -1146,6 +1146,18 @@ BAD_FIGURES = [
         "figures:\n",
         "figures:\n  - 5\n",
         "{S}:57: figures.0 of the study is 5; should be a mapping; correct it",
+    ),
+    (
+        "figures:\n",
+        "findings: [It worked.]\nfigures:\n",
+        "{S}:56: finding 'It worked.' names no claim; sentences with claim ids in braces; write "
+        "what was found as the verdict of a claim: {pptb-C15}",
+    ),
+    (
+        "figures:\n",
+        'findings: ["It gained {pptb-C15}, then {pptb-C11}."]\nfigures:\n',
+        "{S}:56: a finding names a claim that does not exist: 'pptb-C11'; known: pptb-C10, "
+        "pptb-C15; did you mean 'pptb-C15'?",
     ),
     (
         "not_redrawn: the rest",
