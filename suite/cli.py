@@ -178,6 +178,7 @@ def _show_plan(project: Project, cells: list[Cell], scale: Scale, jobs: int) -> 
         seconds += cost
         memory = max(memory, memory_estimate(left))
     console.print(table)
+    keep_estimates()
     if not waiting:
         console.print(f"{scale}: nothing is left to train")
         return
@@ -188,7 +189,6 @@ def _show_plan(project: Project, cells: list[Cell], scale: Scale, jobs: int) -> 
         f"{_bytes(memory)}; {measured} of {len(waiting)} cells estimated from finished runs, the "
         "others from the speed of this processor"
     )
-    keep_estimates()
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from suite.cache import folder
 from suite.engine import duration
 
 WALK = "dead_unit_walk--walk-sign-rms--none"
@@ -27,6 +28,14 @@ def test_time_comes_from_finished_runs_where_there_are_any(suite):
     assert "; 1 of 2 cells estimated from finished runs" in told(suite("plan", "--scale", "short"))
     suite("run")
     assert "smoke: nothing is left to train" in told(suite("plan"))
+
+
+def test_estimates_are_kept_where_nothing_is_left_to_train(suite):
+    suite("run")
+    kept = folder() / "estimates.json"
+    kept.unlink(missing_ok=True)
+    assert "nothing is left to train" in told(suite("plan"))
+    assert kept.exists()
 
 
 def test_slower_processor_and_fewer_processes_take_longer(suite, monkeypatch):
