@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from baselines.ppo import ADVANTAGE_EPSILON
-from suite.analysis.curvature import chunks, samples
+from suite.analysis.derivatives import chunks, samples
 from suite.analysis.fresh_data import FreshReplay, environments_for, fresh_rollout
 from suite.analysis.recorded import RecordedRun
 from suite.specs.models import TaskSpec
@@ -24,44 +24,41 @@ LEGACY_GAE = {"discount": 0.99, "gae_lambda": 1.0}  # defaults of SB3 1.8.0's Ro
 class CheckpointData:
     """Batches [1, B, ...] at a checkpoint.
 
-    precise, independent: many samples, twice; `batches`: mini-batches; `estimate`: these as one;
-    `others`: mini-batches of other samples. `legacy_batches`, `legacy_estimate`: the samples of the
-    mini-batches with advantages as the authors' code computes them there.
+    `precise`: many samples. Where estimates are asked for, `independent`: as many others;
+    `batches`: mini-batches; `estimate`: these as one; `others`: mini-batches of other samples.
+    `legacy_batches`, `legacy_estimate`: the samples of the mini-batches with advantages as the
+    authors' code computes them there.
     """
 
     precise: Any
-    independent: Any
-    batches: list[Any]
-    estimate: Any
-    others: list[Any]
+    independent: Any = None
+    batches: list[Any] = field(default_factory=list)
+    estimate: Any = None
+    others: list[Any] = field(default_factory=list)
     legacy_batches: list[Any] = field(default_factory=list)
     legacy_estimate: Any = None
 
 
 class OnPolicyData:
-    """Fresh rollouts of the policy at a checkpoint; a rollout of training's size makes the
-    mini-batches, each with normalised advantages."""
+    """Fresh rollouts of the policy at a checkpoint; with `estimates`, a rollout of training's size
+    makes the mini-batches, each with normalised advantages."""
 
-    def __init__(self, task: TaskSpec, purpose: str, precise: int, legacy: bool) -> None:
-        self._task, self._purpose, self._precise, self._legacy = task, purpose, precise, legacy
+    def __init__(
+        self, task: TaskSpec, purpose: str, precise: int, estimates: bool, legacy: bool
+    ) -> None:
+        self._task, self._purpose, self._precise = task, purpose, precise
+        self._estimates, self._legacy = estimates, legacy
 
     def at(self, agent: LearningAgent, step: int) -> CheckpointData:
         """The data at the checkpoint of this step."""
         acting = cast("OnPolicyAgent", agent)
-        size, n_envs = self._precise, environments_for(self._task, self._precise)
-        precise, independent = (
-            fresh_rollout(acting, self._task, f"{self._purpose}/{name}/{step}", size, n_envs)
-            for name in ("precise", "independent")
-        )
+        precise = self._many(acting, f"precise/{step}")
+        if not self._estimates:
+            return CheckpointData(precise)
+        independent = self._many(acting, f"independent/{step}")
         batches, estimate = self._as_in_training(acting, f"estimate/{step}")
         others, _ = self._as_in_training(acting, f"held_out/{step}")
-        data = CheckpointData(
-            precise.normalised(ADVANTAGE_EPSILON),
-            independent.normalised(ADVANTAGE_EPSILON),
-            batches,
-            estimate,
-            others,
-        )
+        data = CheckpointData(precise, independent, batches, estimate, others)
         if not self._legacy:
             return data
         own = acting.settings
@@ -71,6 +68,12 @@ class OnPolicyData:
         finally:
             acting.settings = own
         return replace(data, legacy_batches=batches, legacy_estimate=estimate)
+
+    def _many(self, agent: OnPolicyAgent, name: str) -> RolloutBatch:
+        n_envs = environments_for(self._task, self._precise)
+        purpose = f"{self._purpose}/{name}"
+        whole = fresh_rollout(agent, self._task, purpose, self._precise, n_envs)
+        return whole.normalised(ADVANTAGE_EPSILON)
 
     def _as_in_training(
         self, agent: OnPolicyAgent, name: str
@@ -84,8 +87,8 @@ class OnPolicyData:
 
 
 class OffPolicyData:
-    """Draws from two independent replays as the run's would be at a checkpoint; `spacing` steps
-    lie between checkpoints."""
+    """Draws from a replay as the run's would be at a checkpoint, and with an `estimate` from a
+    second one; `spacing` steps lie between checkpoints."""
 
     def __init__(
         self,
@@ -101,24 +104,28 @@ class OffPolicyData:
             FreshReplay(
                 cast("OffPolicyAgent", agent), task, f"{purpose}/{name}", min(precise, spacing)
             )
-            for name in ("precise", "independent")
+            for name in (("precise", "independent") if estimate else ("precise",))
         ]
 
     def at(self, agent: LearningAgent, step: int) -> CheckpointData:
         """The data at the checkpoint of this step, the next one."""
         for replay in self._replays:
             replay.extend(cast("OffPolicyAgent", agent), step)
-        first, second = self._replays
+        first, *others = self._replays
+        precise = first.sample(self._precise, f"{self._purpose}/precise/{step}")
+        if not others:
+            return CheckpointData(precise)
+        (second,) = others
         size = agent.settings.batch_size
         count = max(1, self._estimate // size) * size
         estimate = first.sample(count, f"{self._purpose}/estimate/{step}")
-        others = second.sample(count, f"{self._purpose}/held_out/{step}")
+        held_out = second.sample(count, f"{self._purpose}/held_out/{step}")
         return CheckpointData(
-            first.sample(self._precise, f"{self._purpose}/precise/{step}"),
+            precise,
             second.sample(self._precise, f"{self._purpose}/independent/{step}"),
             [batch for batch, _ in chunks(estimate, size)],
             estimate,
-            [batch for batch, _ in chunks(others, size)],
+            [batch for batch, _ in chunks(held_out, size)],
         )
 
 
@@ -132,13 +139,13 @@ def data_source(
     estimate: int,
     legacy: bool,
 ) -> OnPolicyData | OffPolicyData:
-    """Where data for an agent come from.
+    """Where data for an agent come from; without an `estimate`, precise ones alone.
 
     Raises ValueError for an agent that does not act, or that sees pixels.
     """
     match agent.loop:
         case "on_policy":
-            return OnPolicyData(task, purpose, precise, legacy)
+            return OnPolicyData(task, purpose, precise, bool(estimate), legacy)
         case "off_policy":
             return OffPolicyData(agent, task, purpose, spacing, precise, estimate)
     raise ValueError(f"an agent of loop {agent.loop!r} does not act: it has no data of its own")
@@ -147,7 +154,8 @@ def data_source(
 def checkpoints_with_data(
     run: RecordedRun, purpose: str, *, every: int, precise: int, estimate: int, legacy: bool = False
 ) -> Iterator[tuple[int, LearningAgent, CheckpointData]]:
-    """Every recorded checkpoint with its data: the step, the agent, the data, up to where
+    """Every recorded checkpoint with its data: the step, the agent, the data, precise ones alone
+    where `estimate`, the samples of off-policy mini-batches together, is 0. It ends where
     parameters stop being finite. Raises ValueError as `data_source` does."""
     source = None
     for step, agent in run.agents(every=every):

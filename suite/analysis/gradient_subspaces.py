@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field, field_validator
 from scipy import stats
 
 from suite.analysis.checkpoint_data import CheckpointData, checkpoints_with_data
-from suite.analysis.curvature import Loss, explicit_hessian, gradient_of, hessian_of
+from suite.analysis.curvature import explicit_hessian, hessian_of
+from suite.analysis.derivatives import Loss, gradient_of
 from suite.analysis.eigenpairs import Eigenpairs, Order, block_lanczos, explicit_eigenpairs
 from suite.analysis.phases import PHASES, phases
 from suite.analysis.protocol import LookSettings, RecordedRun, Result

@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from suite.analysis.checkpoint_data import checkpoints_with_data
-from suite.analysis.curvature import gradient_of, hessian_of
+from suite.analysis.curvature import hessian_of
+from suite.analysis.derivatives import gradient_of
 from suite.analysis.eigenpairs import Order, block_lanczos
 from suite.analysis.protocol import LookSettings, RecordedRun, Result
 from suite.analysis.subspaces import chance, fractions
@@ -63,7 +64,7 @@ class PathCurvature:
         steps: list[int] = []
         values: dict[str, list[float]] = {}
         for step, agent, data in checkpoints_with_data(
-            run, PURPOSE, every=s.every, precise=s.samples, estimate=s.samples
+            run, PURPOSE, every=s.every, precise=s.samples, estimate=0
         ):
             group, loss = agent.groups[agent.policy], agent.losses()[agent.policy]
             precise = data.precise

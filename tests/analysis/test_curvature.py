@@ -10,15 +10,10 @@ from agents.small_agents import dqn, loss_batch, ppo, sac, saved, td3, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.analysis import curvature
-from suite.analysis.curvature import (
-    AutogradHessian,
-    PerceptronHessian,
-    converted,
-    explicit_hessian,
-    gradient_of,
-    hessian_of,
-)
+from suite.analysis import derivatives, perceptron_hessian
+from suite.analysis.curvature import explicit_hessian, hessian_of
+from suite.analysis.derivatives import AutogradHessian, converted, gradient_of
+from suite.analysis.perceptron_hessian import PerceptronHessian
 from suite.plugins.controls import NormOnly
 from suite.stacked.layers import Linear, Network
 from suite.stacked.optimisers import Adam
@@ -177,9 +172,9 @@ def test_chunks_change_nothing(name, group, kind, monkeypatch):
     vectors = directions(chosen, 3)
     whole = kind(chosen, loss, batch, torch.float64).products(vectors)
     gradient = gradient_of(chosen, loss, batch, torch.float64)
-    monkeypatch.setattr(curvature, "CHUNK", 9)
-    monkeypatch.setattr(curvature, "OUTPUT_CHUNK", 8)
-    monkeypatch.setattr(curvature, "CACHED", 1)
+    monkeypatch.setattr(derivatives, "CHUNK", 9)
+    monkeypatch.setattr(perceptron_hessian, "OUTPUT_CHUNK", 8)
+    monkeypatch.setattr(perceptron_hessian, "CACHED", 1)
     assert_close(kind(chosen, loss, batch, torch.float64).products(vectors), whole, 1e-13)
     assert_close(gradient_of(chosen, loss, batch, torch.float64), gradient, 1e-13)
 

@@ -10,7 +10,8 @@ from agents.small_agents import dqn, loss_batch, ppo, sac, td3, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.analysis.curvature import converted, explicit_hessian, gradient_of, hessian_of
+from suite.analysis.curvature import explicit_hessian, hessian_of
+from suite.analysis.derivatives import converted, gradient_of
 from suite.analysis.eigenpairs import block_lanczos, explicit_eigenpairs, in_order, scipy_lanczos
 from suite.analysis.fresh_data import fresh_rollout
 from suite.analysis.subspaces import fractions, overlap

@@ -10,7 +10,7 @@ from agents.small_agents import dqn, ppo, rad, sac, saved, td3, trained
 
 from baselines.ppo import ADVANTAGE_EPSILON
 from suite.analysis.checkpoint_data import data_source
-from suite.analysis.curvature import gradient_of, samples
+from suite.analysis.derivatives import gradient_of, samples
 from suite.analysis.fresh_data import (
     MOST_ENVIRONMENTS,
     FreshReplay,

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from scipy import stats
 
 from suite.analysis.checkpoint_data import CheckpointData
-from suite.analysis.curvature import explicit_hessian, gradient_of, hessian_of
+from suite.analysis.curvature import explicit_hessian, hessian_of
+from suite.analysis.derivatives import gradient_of
 from suite.analysis.eigenpairs import explicit_eigenpairs
 from suite.analysis.gradient_subspaces import (
     Checkpoints,

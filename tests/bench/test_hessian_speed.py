@@ -20,7 +20,8 @@ from torch import Tensor
 from workers import planned_run
 
 from baselines.ppo import ADVANTAGE_EPSILON
-from suite.analysis.curvature import Hessian, Loss, hessian_of
+from suite.analysis.curvature import Hessian, hessian_of
+from suite.analysis.derivatives import Loss
 from suite.analysis.eigenpairs import block_lanczos
 from suite.analysis.fresh_data import FreshReplay, environments_for, fresh_rollout
 from suite.stacked.parameters import ParameterGroup

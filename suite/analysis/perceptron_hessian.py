@@ -1,0 +1,482 @@
+"""Products with the Hessians of perceptrons, by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.analysis.derivatives import (
+    Loss,
+    chunks,
+    converted,
+    device_of,
+    leaves_of,
+    networks_of,
+    samples,
+    size_of,
+)
+from suite.stacked.activations import ACTIVATIONS, ActivationKind
+from suite.stacked.layers import Activation, LearnedConstant, Linear, Network, Tapped
+from suite.stacked.parameters import ParameterGroup
+from suite.stacked.products import Array, array, product, silent, tensor
+
+OUTPUT_CHUNK = 8192  # samples whose outputs are differentiated at once
+SEPARATE = 1e-3  # how far apart two ways to the same derivative may be
+CACHED = 2**18  # numbers of a layer's changes that are worked on at once: they fit a core's cache
+KEPT = 2**25  # numbers of passes without any change that are kept between products
+FEW_INPUTS = 64  # up to so many, derivatives for the first two layers together are summed once
+FEW_OUTPUTS = 8  # up to so many, a Jacobian for each is cheaper than changes of all units
+
+
+def is_perceptron(network: Network) -> bool:
+    """Whether a network has linear layers, activations and learned constants only."""
+    return all(isinstance(x, Linear | Activation | LearnedConstant) for x in network.layers)
+
+
+def is_bilinear(network: Network) -> bool:
+    """Whether a perceptron has two hidden layers of ReLU units, few inputs and few outputs."""
+    layers = [x for x in network.layers if not isinstance(x, LearnedConstant)]
+    if [type(x) for x in layers] != [Linear, Activation, Linear, Activation, Linear]:
+        return False
+    bends = [ACTIVATIONS[x.kind].slope_change for x in layers if isinstance(x, Activation)]
+    few = network.input_shape[0] <= FEW_INPUTS and network.output_shapes()[-1][0] <= FEW_OUTPUTS
+    return few and not any(bends)
+
+
+class PerceptronHessian:
+    """Products by carrying the change of activations and gradients along every vector through the
+    network (Pearlmutter 1994), for networks of linear layers and activations.
+
+    What a loss does with outputs and learned constants, p of them, is differentiated once for all
+    products: a gradient [p] and a Hessian [p, p] for each sample. With few inputs, so are what the
+    weights of the first two layers do together: what of it depends on no vector takes a third of
+    the arithmetic. Beside these and the batch, a product needs the memory of a chunk's activations
+    for each vector.
+
+    Raises ValueError for a loss in which samples or networks depend on each other.
+    """
+
+    def __init__(
+        self, group: ParameterGroup, loss: Loss, batch: Any, dtype: torch.dtype = torch.float32
+    ) -> None:
+        network = group.network
+        self.networks, self.size = networks_of(group), size_of(group)
+        self.dtype, self.device = dtype, device_of(group)
+        parameters = {name: leaf.detach() for name, leaf in leaves_of(group, dtype).items()}
+        self._layers = _dense_layers(network, parameters)
+        self._constants = _constant_columns(network)
+        self._outputs = network.output_shapes()[-1][0]
+        inputs, first, second = [], [], []
+        for chunk, share in chunks(converted(batch, dtype), OUTPUT_CHUNK):
+            constants = {
+                part.name: parameters[part.name].expand(-1, samples(chunk), -1)
+                for part in network.parameter_slices()
+                if part.kind == "constant"
+            }
+            given, gradient, blocks = _output_derivatives(loss, parameters, constants, chunk)
+            inputs.append(given)
+            first.append(share * gradient)
+            second.append(share * blocks)
+        self._kept: dict[tuple[int, int], _Pass] = {}
+        self._inputs = array(torch.cat(inputs, dim=1))  # [G, N, i]
+        self._first = array(torch.cat(first, dim=1))  # [G, N, p]
+        self._second = array(torch.cat(second, dim=1))  # [G, N, p, p]
+        few = len(self._layers) > 1 and self._inputs.shape[2] <= FEW_INPUTS
+        self._mixed = self._mixed_derivatives() if few else None
+
+    @silent
+    def products(self, vectors: Tensor) -> Tensor:
+        """Each block times its own vectors [G, n, b]: [G, n, b]."""
+        b = vectors.shape[2]
+        along = [_Along.of(layer, vectors) for layer in self._layers]
+        found = [_Sums.zeros(layer, vectors) for layer in self._layers]
+        constants = array(vectors[:, self._constants].mT[:, None].contiguous())  # [G, 1, b, c]
+        total = torch.zeros_like(vectors)
+        for rows in self._chunks(b):
+            passed = self._pass(rows)
+            changes = self._changes(passed, along, b)
+            second = self._second_changes(rows, changes[-1], constants)
+            total[:, self._constants] += tensor(second[..., self._outputs :].sum(1)).mT
+            self._add(found, passed, along, changes, second[..., : self._outputs])
+        for layer, sums in zip(self._layers, found, strict=True):
+            total[:, layer.columns] = sums.products(layer)
+        if self._mixed is not None:
+            self._add_mixed(total, vectors)
+        return total
+
+    @silent
+    def _mixed_derivatives(self) -> Array:
+        """The loss's derivatives for a parameter of the first layer and a weight of the second that
+        meet in a hidden unit: [G * h, a, o] for h such units, a parameters each, and o outputs."""
+        first, second = self._layers[:2]
+        _, hidden, outputs = second.weight.shape
+        each = (first.columns.stop - first.columns.start) // hidden
+        shape = (self.networks, each * hidden, outputs)
+        total = array(torch.zeros(shape, dtype=self.dtype, device=self.device))
+        for rows in self._chunks(each):
+            passed = self._pass(rows)
+            given, slope = tensor(passed.activations[0]), passed.slopes[0]
+            passes = given.new_ones(hidden) if slope is None else tensor(slope)
+            spread = (given[..., None] * passes[..., None, :]).flatten(2)
+            total += product(array(spread.mT), passed.deltas[1])
+        apart = tensor(total).view(self.networks, each, hidden, outputs).transpose(1, 2)
+        return array(apart.flatten(0, 1).contiguous())
+
+    def _add_mixed(self, total: Tensor, vectors: Tensor) -> None:
+        """Add the mixed derivatives times the vectors [G, n, b] to their products."""
+        assert self._mixed is not None
+        g, b = vectors.shape[0], vectors.shape[2]
+        _, hidden, outputs = self._layers[1].weight.shape
+        first = self._layers[0].columns
+        second = slice(
+            self._layers[1].columns.start, self._layers[1].columns.start + hidden * outputs
+        )
+        given = vectors[:, first].view(g, -1, hidden, b).transpose(1, 2).flatten(0, 1)
+        along = vectors[:, second].reshape(g * hidden, outputs, b)
+        found = tensor(product(self._mixed, array(along))).view(g, hidden, -1, b)
+        total[:, first] += found.transpose(1, 2).reshape(g, -1, b)
+        total[:, second] += tensor(product(self._mixed.mT, array(given))).view(g, -1, b)
+
+    def _chunks(self, vectors: int) -> Iterator[slice]:
+        widest = max(layer.weight.shape[2] for layer in self._layers)
+        size = max(32, CACHED // (vectors * widest))
+        for start in range(0, self._inputs.shape[1], size):
+            yield slice(start, start + size)
+
+    def _forward(self, rows: slice) -> tuple[list[Array], list[Array | None]]:
+        """What a chunk gives each layer, outputs last, and the slopes of the activations."""
+        activations: list[Array] = []
+        slopes: list[Array | None] = []
+        y: Array = self._inputs[:, rows]
+        for layer in self._layers:
+            activations.append(_with_ones(y) if layer.bias is not None else y)
+            y = product(y, layer.weight, layer.bias)
+            if layer.kind is not None:
+                ACTIVATIONS[layer.kind].apply(y)
+            slopes.append(None if layer.kind is None else ACTIVATIONS[layer.kind].slope(y))
+        activations.append(y)
+        return activations, slopes
+
+    def _pass(self, rows: slice) -> _Pass:
+        """A chunk forward and backward, without any change; kept while there is room."""
+        place = (rows.start, rows.stop)
+        if place in self._kept:
+            return self._kept[place]
+        passed = self._new_pass(rows)
+        if (len(self._kept) + 1) * passed.numbers <= KEPT:
+            self._kept[place] = passed
+        return passed
+
+    def _new_pass(self, rows: slice) -> _Pass:
+        activations, slopes = self._forward(rows)
+        received = [self._first[:, rows, : self._outputs]]
+        deltas = [_times(received[0], slopes[-1])]
+        for layer, slope in zip(self._layers[:0:-1], slopes[-2::-1], strict=True):
+            received.insert(0, product(deltas[0], layer.weight.mT))
+            deltas.insert(0, _times(received[0], slope))
+        return _Pass(activations, slopes, received, deltas)
+
+    def _changes(self, passed: _Pass, along: Sequence[_Along], b: int) -> list[Array]:
+        """How each layer's activations change along the vectors, [G, R, b, outputs] each."""
+        changes: list[Array] = []
+        for layer, given, slope, vector in zip(
+            self._layers, passed.activations, passed.slopes, along, strict=False
+        ):
+            _, inputs, outputs = layer.weight.shape
+            change = product(given, vector.affine)
+            if changes:
+                before = changes[-1].reshape(self.networks, -1, inputs)
+                change += product(before, layer.weight).reshape(change.shape)
+            change = change.reshape(self.networks, -1, b, outputs)
+            if slope is not None:
+                tensor(change).mul_(tensor(slope)[:, :, None])
+            changes.append(change)
+        return changes
+
+    def _second_changes(self, rows: slice, outputs: Array, constants: Array) -> Array:
+        """How the loss's derivatives for outputs and constants change, [G, R, b, p]."""
+        second = self._second[:, rows]
+        if constants.shape[3]:
+            g, count, b, _ = outputs.shape
+            spread = tensor(constants).expand(g, count, b, constants.shape[3])
+            outputs = array(torch.cat((tensor(outputs), spread), dim=3))
+        return outputs * second if second.shape[3] == 1 else outputs @ second
+
+    def _add(
+        self,
+        found: Sequence[_Sums],
+        passed: _Pass,
+        along: Sequence[_Along],
+        changes: Sequence[Array],
+        change: Array,
+    ) -> None:
+        """Add a chunk's products; `change` [G, R, b, outputs] is that of the loss's derivative for
+        the outputs, and becomes that before every activation in turn."""
+        g, count = change.shape[:2]
+        for number in reversed(range(len(self._layers))):
+            layer, slope = self._layers[number], passed.slopes[number]
+            outputs = layer.weight.shape[2]
+            if slope is not None and layer.kind is not None:
+                tensor(change).mul_(tensor(slope)[:, :, None])
+                bend = ACTIVATIONS[layer.kind].slope_change
+                if bend is not None:
+                    y = passed.activations[number + 1][..., :outputs]
+                    factor = tensor(bend(y) * passed.received[number])[:, :, None]
+                    tensor(change).addcmul_(factor, tensor(changes[number]))
+            flat = change.reshape(g, count, -1)
+            found[number].affine += product(passed.activations[number].mT, flat)
+            if number == 0:
+                return
+            before, delta = changes[number - 1], passed.deltas[number]
+            change = _spread(flat.reshape(g, -1, outputs), layer.weight.mT).reshape(before.shape)
+            if number > 1 or self._mixed is None:
+                found[number].changed += product(before.reshape(g, count, -1).mT, delta)
+                tensor(change).add_(tensor(_spread(delta, along[number].turned)).view(before.shape))
+
+
+class BilinearHessian(PerceptronHessian):
+    """Products for two hidden layers whose activations are linear where they have a slope.
+
+    An output is then linear in each layer's parameters alone. What the outputs' own second
+    derivatives add, two layers at a time, is summed over the batch once for all products; the rest,
+    J^T S J for the outputs' Jacobians J and the loss's Hessians S for outputs, takes a third of the
+    arithmetic of all changes.
+    """
+
+    def __init__(
+        self, group: ParameterGroup, loss: Loss, batch: Any, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(group, loss, batch, dtype)
+        self._first_last, self._second_last = self._pairs_with_last()
+
+    @silent
+    def _pairs_with_last(self) -> tuple[Array, Array]:
+        """The loss's derivatives for a parameter of the first [G, n0, n2] or the second layer
+        [G * o, a, p] and a weight of the last, without what the loss does with outputs: n0, n2 of
+        them, a of the second layer for each of o units, p outputs."""
+        first, second, _ = self._layers
+        _, hidden, units = second.weight.shape
+        each = (first.columns.stop - first.columns.start) // hidden
+        ends = units * self._outputs
+        above = (second.columns.stop - second.columns.start) // units
+        shapes = ((self.networks, each * hidden, ends), (self.networks, above, ends))
+        lower, upper = (array(torch.zeros(x, dtype=self.dtype, device=self.device)) for x in shapes)
+        for rows in self._chunks(each):
+            passed = self._pass(rows)
+            given = tensor(passed.activations[0])[..., None]
+            low, high = _hidden_slopes(passed.slopes)
+            received = array((high[..., None] * tensor(passed.received[-1])[:, :, None]).flatten(2))
+            lower += product(array((given * low[:, :, None]).flatten(2).mT), received)
+            upper += product(passed.activations[1].mT, received)
+        between = tensor(second.weight).repeat(1, each, 1).repeat_interleave(self._outputs, dim=2)
+        apart = tensor(upper).view(self.networks, above, units, -1).transpose(1, 2)
+        return array(tensor(lower) * between), array(apart.flatten(0, 1).contiguous())
+
+    @silent
+    def products(self, vectors: Tensor) -> Tensor:
+        """Each block times its own vectors [G, n, b]: [G, n, b]."""
+        g, _, b = vectors.shape
+        along = [_Along.of(layer, vectors).affine for layer in self._layers]
+        found = [array(torch.zeros_like(tensor(part))) for part in along]
+        constants = array(vectors[:, self._constants].mT[:, None].contiguous())  # [G, 1, b, c]
+        total = torch.zeros_like(vectors)
+        for rows in self._chunks(b):
+            activations, slopes = self._forward(rows)
+            jacobians = self._jacobians(slopes)
+            outputs = tensor(product(activations[2], along[2])).view(g, -1, b, self._outputs)
+            for number, jacobian in enumerate(jacobians):
+                change = product(activations[number], along[number])
+                outputs += tensor(change).view(g, len(outputs[0]), b, -1) @ jacobian.mT
+            second = self._second_changes(rows, array(outputs), constants)
+            total[:, self._constants] += tensor(second[..., self._outputs :].sum(1)).mT
+            ends = tensor(second[..., : self._outputs])
+            found[2] += product(activations[2].mT, array(ends.flatten(2)))
+            for number, jacobian in enumerate(jacobians):
+                change = array((ends @ jacobian).flatten(2))
+                found[number] += product(activations[number].mT, change)
+        for layer, sums in zip(self._layers, found, strict=True):
+            apart = tensor(sums).view(g, sums.shape[1], b, -1).transpose(2, 3)
+            total[:, layer.columns] = apart.reshape(g, -1, b)
+        self._add_mixed(total, vectors)
+        self._add_pairs_with_last(total, vectors)
+        return total
+
+    def _jacobians(self, slopes: Sequence[Array | None]) -> list[Tensor]:
+        """Of the outputs for what the hidden layers' activations are given, [G, R, p, units]."""
+        low, high = _hidden_slopes(slopes)
+        upper = tensor(self._layers[2].weight).mT[:, None] * high[:, :, None]
+        lower = tensor(product(array(upper.flatten(1, 2)), self._layers[1].weight.mT))
+        return [lower.view(*upper.shape[:3], -1) * low[:, :, None], upper]
+
+    def _add_pairs_with_last(self, total: Tensor, vectors: Tensor) -> None:
+        """Add these derivatives times the vectors [G, n, b] to their products."""
+        g, _, b = vectors.shape
+        first, second, last = self._layers
+        units, p = last.weight.shape[1:]
+        ends = slice(last.columns.start, last.columns.start + units * p)
+        final = vectors[:, ends].contiguous()
+        middle = vectors[:, second.columns].view(g, -1, units, b).transpose(1, 2).flatten(0, 1)
+        total[:, first.columns] += tensor(product(self._first_last, array(final)))
+        total[:, ends] += tensor(product(self._first_last.mT, array(vectors[:, first.columns])))
+        found = product(self._second_last, array(final.view(g * units, p, b)))
+        apart = tensor(found).view(g, units, -1, b).transpose(1, 2)
+        total[:, second.columns] += apart.reshape(g, -1, b)
+        total[:, ends] += tensor(product(self._second_last.mT, array(middle))).view(g, -1, b)
+
+
+def _hidden_slopes(slopes: Sequence[Array | None]) -> tuple[Tensor, Tensor]:
+    low, high, _ = slopes
+    assert low is not None and high is not None
+    return tensor(low), tensor(high)
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """A linear layer and its activation: weight [G, i, o], bias [G, 1, o], and the columns of both:
+    [a, o] in them, where a is i, and one more with a bias."""
+
+    weight: Array
+    bias: Array | None
+    kind: ActivationKind | None
+    columns: slice
+
+
+def _dense_layers(network: Network, parameters: Mapping[str, Tensor]) -> list[_Dense]:
+    parts = {part.name: part for part in network.parameter_slices()}
+    found: list[_Dense] = []
+    for layer in network.layers:
+        match layer:
+            case Linear(name=name):
+                weight, bias = parts[f"{name}.weight"], parameters.get(f"{name}.bias")
+                last = weight if bias is None else parts[f"{name}.bias"]
+                columns = slice(weight.start, last.stop)
+                arrays = array(parameters[weight.name]), None if bias is None else array(bias)
+                found.append(_Dense(*arrays, None, columns))
+            case Activation(kind=kind):
+                found[-1] = replace(found[-1], kind=kind)
+    return found
+
+
+def _constant_columns(network: Network) -> slice:
+    """Where learned constants lie in a row of parameters: one after the other."""
+    parts = [part for part in network.parameter_slices() if part.kind == "constant"]
+    return slice(parts[0].start, parts[-1].stop) if parts else slice(0, 0)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A chunk of R samples, for each layer: what it is given, the outputs last, [G, R, features],
+    with a column of ones where the layer has a bias; the slope of its activation; the loss's
+    gradient after and before its activation."""
+
+    activations: list[Array]
+    slopes: list[Array | None]
+    received: list[Array]
+    deltas: list[Array]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it holds."""
+        parts = (*self.activations, *self.slopes, *self.received, *self.deltas)
+        return sum(math.prod(part.shape) for part in parts if part is not None)
+
+
+@dataclass(frozen=True)
+class _Along:
+    """The part of b vectors that belongs to a layer: weight and bias as [G, a, b * o], the weight
+    as [G, o, b * i]."""
+
+    affine: Array
+    turned: Array
+
+    @classmethod
+    def of(cls, layer: _Dense, vectors: Tensor) -> _Along:
+        g, inputs, outputs = layer.weight.shape
+        both = vectors[:, layer.columns].reshape(g, -1, outputs, vectors.shape[2])
+        affine = both.transpose(2, 3).reshape(g, both.shape[1], -1)
+        turned = both[:, :inputs].permute(0, 2, 3, 1).reshape(g, outputs, -1)
+        return cls(array(affine), array(turned))
+
+
+@dataclass
+class _Sums:
+    """A layer's part of the products over chunks: by what the layer is given, [G, a, b * o], and by
+    how that changes, [G, b * i, o]."""
+
+    affine: Array
+    changed: Array
+
+    @classmethod
+    def zeros(cls, layer: _Dense, vectors: Tensor) -> _Sums:
+        g, inputs, outputs = layer.weight.shape
+        rows, b = (layer.columns.stop - layer.columns.start) // outputs, vectors.shape[2]
+        shapes = ((g, rows, b * outputs), (g, b * inputs, outputs))
+        return cls(*(array(vectors.new_zeros(shape)) for shape in shapes))
+
+    def products(self, layer: _Dense) -> Tensor:
+        """The part [G, a * o, b] that belongs to the layer's columns."""
+        g, inputs, outputs = layer.weight.shape
+        both = (
+            tensor(self.affine).view(g, self.affine.shape[1], -1, outputs).transpose(2, 3).clone()
+        )
+        both[:, :inputs] += tensor(self.changed).view(g, -1, inputs, outputs).permute(0, 2, 3, 1)
+        return both.reshape(g, -1, both.shape[3])
+
+
+def _with_ones(x: Array) -> Array:
+    """x [G, R, i] with a last column of ones."""
+    found = tensor(x).new_ones(*x.shape[:2], x.shape[2] + 1)
+    found[..., :-1] = tensor(x)
+    return array(found)
+
+
+def _spread(a: Array, b: Array) -> Array:
+    """a b for a [G, R, o] and b [G, o, c]; for one output PyTorch takes a sixth of NumPy's time."""
+    return array(tensor(a) * tensor(b)) if a.shape[2] == 1 else product(a, b)
+
+
+def _times(x: Array, factor: Array | None) -> Array:
+    return x if factor is None else x * factor
+
+
+def _output_derivatives(
+    loss: Loss, parameters: Mapping[str, Tensor], constants: Mapping[str, Tensor], chunk: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The network's inputs [G, R, i], and each sample's derivatives [G, R, p] and [G, R, p, p] of
+    the loss for its own outputs and constants."""
+    own = {name: value.clone().requires_grad_() for name, value in constants.items()}
+    tapped = Tapped({**parameters, **own})
+    total = loss(tapped, chunk).sum()
+    if tapped.outputs is None or tapped.inputs is None:
+        raise ValueError("the loss does not depend on the group's network")
+    variables = [tapped.outputs, *own.values()]
+
+    def along(gradient: Tensor, direction: Tensor) -> Tensor:
+        """The derivative [G, R, p] of all gradients in a direction, and so the Hessian times it."""
+        if not gradient.requires_grad:
+            return torch.zeros_like(gradient)
+        change = torch.autograd.grad(
+            gradient, variables, direction, retain_graph=True, materialize_grads=True
+        )
+        return torch.cat(change, dim=2)
+
+    first = torch.autograd.grad(total, variables, create_graph=True, materialize_grads=True)
+    gradient = torch.cat(first, dim=2)
+    unit = torch.eye(gradient.shape[2], dtype=gradient.dtype, device=gradient.device)
+    rows = [along(gradient, one.expand_as(gradient)) for one in unit]
+    second = torch.stack(rows, dim=2)
+    probe = torch.linspace(-1, 1, gradient.numel(), dtype=gradient.dtype, device=gradient.device)
+    probe = probe.view(gradient.shape)
+    expected = (second @ probe[..., None]).squeeze(3)
+    slack = SEPARATE * float(second.abs().max())
+    if not torch.allclose(along(gradient, probe), expected, rtol=SEPARATE, atol=slack):
+        raise ValueError(
+            "the loss of a sample depends on the outputs for others, or of another network: its "
+            "Hessian has no form that this analysis takes"
+        )
+    return tapped.inputs, gradient.detach(), second.detach()
