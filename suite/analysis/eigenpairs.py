@@ -22,8 +22,8 @@ Order = Literal["algebraic", "magnitude", "smallest"]
 
 MOST_BASIS = 1024  # vectors of a block before the best of them go on alone
 CHECK_GROWTH = 1.04  # a basis grows this much between two looks at what has converged
-CLOSED = 25.0  # so many roundings leave a space: it is closed
-ROUNDING = 4.0  # products are right to so many units of rounding of the largest value
+CLOSED = 100.0  # so many roundings leave a space: it is closed
+ROUNDING = 1.0  # products are right to so many units of rounding of the largest value
 
 
 @dataclass(frozen=True)

@@ -174,12 +174,18 @@ class PerceptronHessian:
 
     def _new_pass(self, rows: slice) -> _Pass:
         activations, slopes = self._forward(rows)
-        received = [self._first[:, rows, : self._outputs]]
-        deltas = [_times(received[0], slopes[-1])]
-        for layer, slope in zip(self._layers[:0:-1], slopes[-2::-1], strict=True):
-            received.insert(0, product(deltas[0], layer.weight.mT))
-            deltas.insert(0, _times(received[0], slope))
-        return _Pass(activations, slopes, received, deltas)
+        received: Array = self._first[:, rows, : self._outputs]
+        deltas: list[Array] = []
+        bends: list[Array | None] = []
+        for number in reversed(range(len(self._layers))):
+            layer, y = self._layers[number], activations[number + 1]
+            bend = None if layer.kind is None else ACTIVATIONS[layer.kind].slope_change
+            outputs = layer.weight.shape[2]
+            bends.insert(0, None if bend is None else bend(y[..., :outputs]) * received)
+            deltas.insert(0, _times(received, slopes[number]))
+            if number:
+                received = product(deltas[0], layer.weight.mT)
+        return _Pass(activations, slopes, deltas, bends)
 
     def _changes(self, passed: _Pass, along: Sequence[_Along], b: int) -> list[Array]:
         """How each layer's activations change along the vectors, [G, R, b, outputs] each."""
@@ -200,12 +206,12 @@ class PerceptronHessian:
 
     def _second_changes(self, rows: slice, outputs: Array, constants: Array) -> Array:
         """How the loss's derivatives for outputs and constants change, [G, R, b, p]."""
-        second = self._second[:, rows]
-        if constants.shape[3]:
-            g, count, b, _ = outputs.shape
-            spread = tensor(constants).expand(g, count, b, constants.shape[3])
-            outputs = array(torch.cat((tensor(outputs), spread), dim=3))
-        return outputs * second if second.shape[3] == 1 else outputs @ second
+        second = self._second[:, rows, None]
+        changed = [x[..., k, None] for x in (outputs, constants) for k in range(x.shape[3])]
+        total = changed[0] * second[..., 0, :]
+        for number, change in enumerate(changed[1:], start=1):
+            total += change * second[..., number, :]
+        return total
 
     def _add(
         self,
@@ -219,15 +225,12 @@ class PerceptronHessian:
         the outputs, and becomes that before every activation in turn."""
         g, count = change.shape[:2]
         for number in reversed(range(len(self._layers))):
-            layer, slope = self._layers[number], passed.slopes[number]
-            outputs = layer.weight.shape[2]
-            if slope is not None and layer.kind is not None:
+            layer, outputs = self._layers[number], self._layers[number].weight.shape[2]
+            slope, bend = passed.slopes[number], passed.bends[number]
+            if slope is not None:
                 tensor(change).mul_(tensor(slope)[:, :, None])
-                bend = ACTIVATIONS[layer.kind].slope_change
-                if bend is not None:
-                    y = passed.activations[number + 1][..., :outputs]
-                    factor = tensor(bend(y) * passed.received[number])[:, :, None]
-                    tensor(change).addcmul_(factor, tensor(changes[number]))
+            if bend is not None:
+                tensor(change).addcmul_(tensor(bend)[:, :, None], tensor(changes[number]))
             flat = change.reshape(g, count, -1)
             found[number].affine += product(passed.activations[number].mT, flat)
             if number == 0:
@@ -270,7 +273,8 @@ class BilinearHessian(PerceptronHessian):
             passed = self._pass(rows)
             given = tensor(passed.activations[0])[..., None]
             low, high = _hidden_slopes(passed.slopes)
-            received = array((high[..., None] * tensor(passed.received[-1])[:, :, None]).flatten(2))
+            gradient = tensor(self._first[:, rows, : self._outputs])
+            received = array((high[..., None] * gradient[:, :, None]).flatten(2))
             lower += product(array((given * low[:, :, None]).flatten(2).mT), received)
             upper += product(passed.activations[1].mT, received)
         between = tensor(second.weight).repeat(1, each, 1).repeat_interleave(self._outputs, dim=2)
@@ -372,17 +376,17 @@ def _constant_columns(network: Network) -> slice:
 class _Pass:
     """A chunk of R samples, for each layer: what it is given, the outputs last, [G, R, features],
     with a column of ones where the layer has a bias; the slope of its activation; the loss's
-    gradient after and before its activation."""
+    gradient before its activation, and how that changes with the activation's value alone."""
 
     activations: list[Array]
     slopes: list[Array | None]
-    received: list[Array]
     deltas: list[Array]
+    bends: list[Array | None]
 
     @property
     def numbers(self) -> int:
         """How many numbers it holds."""
-        parts = (*self.activations, *self.slopes, *self.received, *self.deltas)
+        parts = (*self.activations, *self.slopes, *self.deltas, *self.bends)
         return sum(math.prod(part.shape) for part in parts if part is not None)
 
 
