@@ -22,7 +22,8 @@ Order = Literal["algebraic", "magnitude", "smallest"]
 
 MOST_BASIS = 1024  # vectors of a block before the best of them go on alone
 CHECK_GROWTH = 1.04  # a basis grows this much between two looks at what has converged
-CLOSED = 100.0  # so many roundings leave a space: it is closed
+CLOSED = 1e4  # so many roundings leave a space: it may be closed, which a look at more of it tells
+SAME = 100.0  # values that differ by so many roundings are equal
 ROUNDING = 1.0  # products are right to so many units of rounding of the largest value
 
 
@@ -221,7 +222,7 @@ class _Ritz:
 
     def same(self, one: Tensor, other: Tensor) -> bool:
         """Whether values are equal but for rounding."""
-        return bool(((one - other).abs() <= CLOSED * self.rounding).all())
+        return bool(((one - other).abs() <= SAME * self.rounding).all())
 
     def converged(self, k: int, orders: Sequence[Order], tolerance: float) -> bool:
         values, missed = self.values.flatten(), self.missed.flatten()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from agents.small_agents import dqn, loss_batch, ppo, sac, td3, trained
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from suite.analysis.curvature import explicit_hessian, hessian_of
@@ -278,6 +278,7 @@ def test_small_wanted_values_are_held_to_their_own_size():
 
 
 @settings(max_examples=15, deadline=None)
+@example([0.0, -5.0, 1.0, 0.0, 1.0, -1.0, 2.0, -5.0, -5.0], 3, 0)  # more of one value than a block
 @given(
     st.lists(st.floats(-10, 10).map(lambda x: round(x, 3)), min_size=3, max_size=14),
     st.integers(1, 3),

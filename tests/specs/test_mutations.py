@@ -95,6 +95,7 @@ def slices() -> list[dict[str, Tree]]:
             shown = [drawn(figure, group, ids) for figure in study.get("figures", [])]
             figures = [figure for figure in shown if figure is not None][:2]
             own = {**study, "cells": [group], "claims": claims, "figures": figures}
+            own["findings"] = ["It is {" + claim["id"] + "}." for claim in claims]
             found.append({P: tree(used), S: tree(own)})
             if used["plugins"]:
                 own = {"use": ["rl_claims/plugins"], **own}
