@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from suite.report.judged import Judged
-from suite.report.numbers import interval, seen
+from suite.report.numbers import observed
 from suite.specs.findings import claims_in, parts
 
 
@@ -23,14 +23,8 @@ class Finding:
     @property
     def told(self) -> str:
         """The whole sentence, each claim as what was observed and its state."""
-        ends = [f"{observed(one)} ({one.verdict.state})" for one in self.judged]
+        ends = [
+            f"{observed(one.verdict, assumed=one.assumed)} ({one.verdict.state})"
+            for one in self.judged
+        ]
         return "".join(a + b for a, b in zip(self.texts, [*ends, ""], strict=True))
-
-
-def observed(one: Judged) -> str:
-    """What was observed, with its interval; a dash where nothing was."""
-    verdict = one.verdict
-    if verdict.seen is None:
-        return "–"
-    ends = interval(verdict.low, verdict.high, assumed=one.assumed)
-    return f"{seen(verdict.observed)} {ends}"

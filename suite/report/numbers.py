@@ -1,6 +1,6 @@
 """Numbers as the report writes them."""
 
-from suite.stats.verdicts import in_words
+from suite.stats.verdicts import AtScale, Verdict, in_words
 
 
 def number(value: float | None) -> str:
@@ -19,6 +19,13 @@ def interval(low: float | None, high: float | None, *, assumed: bool = False) ->
         return "no interval"
     ends = ("open" if end is None else number(end) for end in (low, high))
     return f"{'assumed ' if assumed else ''}[{', '.join(ends)}]"
+
+
+def observed(one: Verdict | AtScale, *, assumed: bool = False) -> str:
+    """What was observed, with its interval; a dash where nothing was."""
+    if one.seen is None:
+        return "–"
+    return f"{seen(one.observed)} {interval(one.low, one.high, assumed=assumed)}"
 
 
 def percent(share: float | None) -> str:

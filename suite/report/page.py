@@ -14,9 +14,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from suite.report import coverage
 from suite.report.drawings import Drawings
-from suite.report.findings import Finding, observed
+from suite.report.findings import Finding
 from suite.report.judged import WHOSE, Counts, Judged, Strip, counts, judged_by_study
-from suite.report.numbers import confidence, duration, interval, number, percent, seen
+from suite.report.numbers import (
+    confidence,
+    duration,
+    interval,
+    number,
+    observed,
+    percent,
+    seen,
+)
 from suite.report.panels import (
     Group,
     Panel,

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from suite.report.coverage import Ran
 from suite.report.findings import Finding
 from suite.report.judged import WHOSE, Judged, counts
-from suite.report.numbers import interval, number, seen
+from suite.report.numbers import interval, number, observed
 from suite.report.panels import short_number
 from suite.report.settling import Settling
 from suite.specs.project import Study
-from suite.stats.verdicts import STATES, AtScale, Verdict, VerdictState
+from suite.stats.verdicts import STATES, Verdict, VerdictState
 
 COLUMNS = (
     "claim",
@@ -74,26 +74,20 @@ def _counted(states: Mapping[VerdictState, int]) -> str:
 def _cells(one: Judged) -> list[str]:
     """One claim in the order of COLUMNS."""
     verdict = one.verdict
-    observed = [_observed(verdict, assumed=one.assumed)]
-    observed += [f"at {other.scale} {other.seen}: {_observed(other)}" for other in one.differing]
+    told = [observed(verdict, assumed=one.assumed)]
+    told += [f"at {other.scale} {other.seen}: {observed(other)}" for other in one.differing]
     return [
         verdict.claim,
         one.whose,
         one.claim.says,
         f"{SYMBOLS[verdict.state]} {verdict.state}",
-        "; ".join(observed),
+        "; ".join(told),
         _null(verdict),
         f"{verdict.scale}, {one.seeds} seeds" if verdict.scale and verdict.evidence else "–",
         one.claim.settled_at,
         ("mixed: " * (len(verdict.numerics) > 1) + ", ".join(verdict.numerics)) or "–",
         verdict.reason,
     ]
-
-
-def _observed(one: Verdict | AtScale, *, assumed: bool = False) -> str:
-    if one.seen is None:
-        return "–"
-    return f"{seen(one.observed)} {interval(one.low, one.high, assumed=assumed)}"
 
 
 def _null(verdict: Verdict) -> str:
