@@ -13,10 +13,10 @@ from torch import Tensor
 
 from suite.analysis.derivatives import AutogradHessian, Loss
 from suite.analysis.perceptron_hessian import (
-    BilinearHessian,
     PerceptronHessian,
-    is_bilinear,
+    ShallowHessian,
     is_perceptron,
+    is_shallow,
 )
 from suite.stacked.parameters import ParameterGroup
 
@@ -45,7 +45,7 @@ def hessian_of(
     """
     if not is_perceptron(group.network):
         return AutogradHessian(group, loss, batch, dtype)
-    chosen = BilinearHessian if is_bilinear(group.network) else PerceptronHessian
+    chosen = ShallowHessian if is_shallow(group.network) else PerceptronHessian
     return chosen(group, loss, batch, dtype)
 
 

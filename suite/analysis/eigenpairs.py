@@ -24,7 +24,7 @@ MOST_BASIS = 1024  # vectors of a block before the best of them go on alone
 CHECK_GROWTH = 1.04  # a basis grows this much between two looks at what has converged
 CLOSED = 1e4  # so many roundings leave a space: it may be closed, which a look at more of it tells
 SAME = 100.0  # values that differ by so many roundings are equal
-ROUNDING = 1.0  # products are right to so many units of rounding of the largest value
+ROUNDING = 0.5  # products are right to so many roundings of the largest value
 
 
 @dataclass(frozen=True)

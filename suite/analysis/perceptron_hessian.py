@@ -31,6 +31,7 @@ CACHED = 2**18  # numbers of a layer's changes that are worked on at once: they 
 KEPT = 2**25  # numbers of passes without any change that are kept between products
 FEW_INPUTS = 64  # up to so many, derivatives for the first two layers together are summed once
 FEW_OUTPUTS = 8  # up to so many, a Jacobian for each is cheaper than changes of all units
+FEW_PAIRS = 32  # of an input and an output, up to which first and last layer are summed once
 
 
 def is_perceptron(network: Network) -> bool:
@@ -38,14 +39,22 @@ def is_perceptron(network: Network) -> bool:
     return all(isinstance(x, Linear | Activation | LearnedConstant) for x in network.layers)
 
 
-def is_bilinear(network: Network) -> bool:
-    """Whether a perceptron has two hidden layers of ReLU units, few inputs and few outputs."""
+def is_shallow(network: Network) -> bool:
+    """Whether a perceptron has two hidden layers, and few enough inputs and outputs for sums over
+    the batch for first and last layer together."""
     layers = [x for x in network.layers if not isinstance(x, LearnedConstant)]
     if [type(x) for x in layers] != [Linear, Activation, Linear, Activation, Linear]:
         return False
-    bends = [ACTIVATIONS[x.kind].slope_change for x in layers if isinstance(x, Activation)]
-    few = network.input_shape[0] <= FEW_INPUTS and network.output_shapes()[-1][0] <= FEW_OUTPUTS
-    return few and not any(bends)
+    inputs, outputs = network.input_shape[0], network.output_shapes()[-1][0]
+    if _bends(network):
+        return (inputs + 1) * outputs <= FEW_PAIRS
+    return inputs <= FEW_INPUTS and outputs <= FEW_OUTPUTS
+
+
+def _bends(network: Network) -> bool:
+    """Whether an activation's slope changes other than at kinks."""
+    kinds = [x.kind for x in network.layers if isinstance(x, Activation)]
+    return any(ACTIVATIONS[kind].slope_change for kind in kinds)
 
 
 class PerceptronHessian:
@@ -54,9 +63,9 @@ class PerceptronHessian:
 
     What a loss does with outputs and learned constants, p of them, is differentiated once for all
     products: a gradient [p] and a Hessian [p, p] for each sample. With few inputs, so are what the
-    weights of the first two layers do together: what of it depends on no vector takes a third of
-    the arithmetic. Beside these and the batch, a product needs the memory of a chunk's activations
-    for each vector.
+    weights of the first two layers do together, and the bends of the first activation: what of it
+    depends on no vector takes a third of the arithmetic. Beside these and the batch, a product
+    needs the memory of a chunk's activations for each vector.
 
     Raises ValueError for a loss in which samples or networks depend on each other.
     """
@@ -87,7 +96,9 @@ class PerceptronHessian:
         self._first = array(torch.cat(first, dim=1))  # [G, N, p]
         self._second = array(torch.cat(second, dim=1))  # [G, N, p, p]
         few = len(self._layers) > 1 and self._inputs.shape[2] <= FEW_INPUTS
-        self._mixed = self._mixed_derivatives() if few else None
+        sums: tuple[Array | None, Array | None] = self._sums_of_first() if few else (None, None)
+        self._mixed, self._bent = sums
+        self._summed = 1 if few else 0  # the last layer whose pairs with those before are summed
 
     @silent
     def products(self, vectors: Tensor) -> Tensor:
@@ -98,34 +109,46 @@ class PerceptronHessian:
         constants = array(vectors[:, self._constants].mT[:, None].contiguous())  # [G, 1, b, c]
         total = torch.zeros_like(vectors)
         for rows in self._chunks(b):
-            passed = self._pass(rows)
-            changes = self._changes(passed, along, b)
-            second = self._second_changes(rows, changes[-1], constants)
+            second = self._add_chunk(rows, along, constants, found)
             total[:, self._constants] += tensor(second[..., self._outputs :].sum(1)).mT
-            self._add(found, passed, along, changes, second[..., : self._outputs])
         for layer, sums in zip(self._layers, found, strict=True):
             total[:, layer.columns] = sums.products(layer)
         if self._mixed is not None:
             self._add_mixed(total, vectors)
         return total
 
+    def _add_chunk(
+        self, rows: slice, along: Sequence[_Along], constants: Array, found: Sequence[_Sums]
+    ) -> Array:
+        """Add a chunk's part of products to `found`; returns how the loss's derivatives for outputs
+        and constants change, [G, R, b, p]."""
+        passed = self._pass(rows)
+        changes = self._changes(passed, along, constants.shape[2])
+        second = self._second_changes(rows, changes[-1], constants)
+        self._add(found, passed, along, changes, second[..., : self._outputs])
+        return second
+
     @silent
-    def _mixed_derivatives(self) -> Array:
+    def _sums_of_first(self) -> tuple[Array, Array | None]:
         """The loss's derivatives for a parameter of the first layer and a weight of the second that
-        meet in a hidden unit: [G * h, a, o] for h such units, a parameters each, and o outputs."""
+        meet in a hidden unit: [G * h, a, o] for h such units, a parameters each, and o outputs.
+        And those for two parameters of a unit by the bend of its activation, [G * h, a, a]."""
         first, second = self._layers[:2]
         _, hidden, outputs = second.weight.shape
         each = (first.columns.stop - first.columns.start) // hidden
-        shape = (self.networks, each * hidden, outputs)
-        total = array(torch.zeros(shape, dtype=self.dtype, device=self.device))
+        mixed = self._zeros(each * hidden, outputs)
+        bent = self._zeros(each * each, hidden)
         for rows in self._chunks(each):
-            passed = self._pass(rows)
-            given, slope = tensor(passed.activations[0]), passed.slopes[0]
-            passes = given.new_ones(hidden) if slope is None else tensor(slope)
-            spread = (given[..., None] * passes[..., None, :]).flatten(2)
-            total += product(array(spread.mT), passed.deltas[1])
-        apart = tensor(total).view(self.networks, each, hidden, outputs).transpose(1, 2)
-        return array(apart.flatten(0, 1).contiguous())
+            passed = self._new_pass(rows)
+            given, bend = passed.activations[0], passed.bends[0]
+            slope = tensor(given).new_ones(hidden) if passed.slopes[0] is None else passed.slopes[0]
+            mixed += product(_outer(given, slope).mT, passed.deltas[1])
+            if bend is not None:
+                bent += product(_outer(given, given).mT, slope * bend)
+        apart = tensor(mixed).view(self.networks, each, hidden, outputs).transpose(1, 2)
+        units = tensor(bent).view(self.networks, each, each, hidden).permute(0, 3, 1, 2)
+        bends = None if bend is None else array(units.flatten(0, 1).contiguous())
+        return array(apart.flatten(0, 1).contiguous()), bends
 
     def _add_mixed(self, total: Tensor, vectors: Tensor) -> None:
         """Add the mixed derivatives times the vectors [G, n, b] to their products."""
@@ -136,11 +159,18 @@ class PerceptronHessian:
         second = slice(
             self._layers[1].columns.start, self._layers[1].columns.start + hidden * outputs
         )
-        given = vectors[:, first].view(g, -1, hidden, b).transpose(1, 2).flatten(0, 1)
+        given = array(vectors[:, first].view(g, -1, hidden, b).transpose(1, 2).flatten(0, 1))
         along = vectors[:, second].reshape(g * hidden, outputs, b)
-        found = tensor(product(self._mixed, array(along))).view(g, hidden, -1, b)
-        total[:, first] += found.transpose(1, 2).reshape(g, -1, b)
-        total[:, second] += tensor(product(self._mixed.mT, array(given))).view(g, -1, b)
+        found = product(self._mixed, array(along))
+        if self._bent is not None:
+            found += product(self._bent, given)
+        apart = tensor(found).view(g, hidden, -1, b)
+        total[:, first] += apart.transpose(1, 2).reshape(g, -1, b)
+        total[:, second] += tensor(product(self._mixed.mT, given)).view(g, -1, b)
+
+    def _zeros(self, *shape: int) -> Array:
+        """A sum [G, *shape] to be."""
+        return array(torch.zeros(self.networks, *shape, dtype=self.dtype, device=self.device))
 
     def _chunks(self, vectors: int) -> Iterator[slice]:
         widest = max(layer.weight.shape[2] for layer in self._layers)
@@ -229,7 +259,7 @@ class PerceptronHessian:
             slope, bend = passed.slopes[number], passed.bends[number]
             if slope is not None:
                 tensor(change).mul_(tensor(slope)[:, :, None])
-            if bend is not None:
+            if bend is not None and (number or self._bent is None):
                 tensor(change).addcmul_(tensor(bend)[:, :, None], tensor(changes[number]))
             flat = change.reshape(g, count, -1)
             found[number].affine += product(passed.activations[number].mT, flat)
@@ -237,25 +267,27 @@ class PerceptronHessian:
                 return
             before, delta = changes[number - 1], passed.deltas[number]
             change = _spread(flat.reshape(g, -1, outputs), layer.weight.mT).reshape(before.shape)
-            if number > 1 or self._mixed is None:
+            if number > self._summed:
                 found[number].changed += product(before.reshape(g, count, -1).mT, delta)
                 tensor(change).add_(tensor(_spread(delta, along[number].turned)).view(before.shape))
 
 
-class BilinearHessian(PerceptronHessian):
-    """Products for two hidden layers whose activations are linear where they have a slope.
+class ShallowHessian(PerceptronHessian):
+    """Products for two hidden layers, with what first and last layer do together summed once too.
 
-    An output is then linear in each layer's parameters alone. What the outputs' own second
-    derivatives add, two layers at a time, is summed over the batch once for all products; the rest,
-    J^T S J for the outputs' Jacobians J and the loss's Hessians S for outputs, takes a third of the
-    arithmetic of all changes.
+    Where activations are linear but for kinks, an output is then linear in each layer's parameters
+    alone, and what is left is J^T S J for the outputs' Jacobians J and the loss's Hessians S for
+    outputs: a third of the arithmetic of all changes.
     """
 
     def __init__(
         self, group: ParameterGroup, loss: Loss, batch: Any, dtype: torch.dtype = torch.float32
     ) -> None:
         super().__init__(group, loss, batch, dtype)
+        self._straight = not _bends(group.network)
         self._first_last, self._second_last = self._pairs_with_last()
+        self._summed = 2
+        self._lines: dict[tuple[int, int], _Line] = {}
 
     @silent
     def _pairs_with_last(self) -> tuple[Array, Array]:
@@ -267,15 +299,12 @@ class BilinearHessian(PerceptronHessian):
         each = (first.columns.stop - first.columns.start) // hidden
         ends = units * self._outputs
         above = (second.columns.stop - second.columns.start) // units
-        shapes = ((self.networks, each * hidden, ends), (self.networks, above, ends))
-        lower, upper = (array(torch.zeros(x, dtype=self.dtype, device=self.device)) for x in shapes)
+        lower, upper = self._zeros(each * hidden, ends), self._zeros(above, ends)
         for rows in self._chunks(each):
-            passed = self._pass(rows)
-            given = tensor(passed.activations[0])[..., None]
+            passed = self._new_pass(rows)
             low, high = _hidden_slopes(passed.slopes)
-            gradient = tensor(self._first[:, rows, : self._outputs])
-            received = array((high[..., None] * gradient[:, :, None]).flatten(2))
-            lower += product(array((given * low[:, :, None]).flatten(2).mT), received)
+            received = _outer(high, self._first[:, rows, : self._outputs])
+            lower += product(_outer(passed.activations[0], low).mT, received)
             upper += product(passed.activations[1].mT, received)
         between = tensor(second.weight).repeat(1, each, 1).repeat_interleave(self._outputs, dim=2)
         apart = tensor(upper).view(self.networks, above, units, -1).transpose(1, 2)
@@ -284,38 +313,43 @@ class BilinearHessian(PerceptronHessian):
     @silent
     def products(self, vectors: Tensor) -> Tensor:
         """Each block times its own vectors [G, n, b]: [G, n, b]."""
-        g, _, b = vectors.shape
-        along = [_Along.of(layer, vectors).affine for layer in self._layers]
-        found = [array(torch.zeros_like(tensor(part))) for part in along]
-        constants = array(vectors[:, self._constants].mT[:, None].contiguous())  # [G, 1, b, c]
-        total = torch.zeros_like(vectors)
-        for rows in self._chunks(b):
-            activations, slopes = self._forward(rows)
-            jacobians = self._jacobians(slopes)
-            outputs = tensor(product(activations[2], along[2])).view(g, -1, b, self._outputs)
-            for number, jacobian in enumerate(jacobians):
-                change = product(activations[number], along[number])
-                outputs += tensor(change).view(g, len(outputs[0]), b, -1) @ jacobian.mT
-            second = self._second_changes(rows, array(outputs), constants)
-            total[:, self._constants] += tensor(second[..., self._outputs :].sum(1)).mT
-            ends = tensor(second[..., : self._outputs])
-            found[2] += product(activations[2].mT, array(ends.flatten(2)))
-            for number, jacobian in enumerate(jacobians):
-                change = array((ends @ jacobian).flatten(2))
-                found[number] += product(activations[number].mT, change)
-        for layer, sums in zip(self._layers, found, strict=True):
-            apart = tensor(sums).view(g, sums.shape[1], b, -1).transpose(2, 3)
-            total[:, layer.columns] = apart.reshape(g, -1, b)
-        self._add_mixed(total, vectors)
+        total = super().products(vectors)
         self._add_pairs_with_last(total, vectors)
         return total
 
-    def _jacobians(self, slopes: Sequence[Array | None]) -> list[Tensor]:
-        """Of the outputs for what the hidden layers' activations are given, [G, R, p, units]."""
-        low, high = _hidden_slopes(slopes)
+    def _add_chunk(
+        self, rows: slice, along: Sequence[_Along], constants: Array, found: Sequence[_Sums]
+    ) -> Array:
+        if not self._straight:
+            return super()._add_chunk(rows, along, constants, found)
+        g, b = self.networks, constants.shape[2]
+        line = self._line(rows)
+        outputs = tensor(product(line.activations[2], along[2].affine))
+        outputs = outputs.view(g, -1, b, self._outputs)
+        for given, vector, jacobian in zip(line.activations, along, line.jacobians, strict=False):
+            change = product(given, vector.affine)
+            outputs += _along_units(tensor(change).view(g, len(outputs[0]), b, -1), jacobian)
+        second = self._second_changes(rows, array(outputs), constants)
+        ends = tensor(second[..., : self._outputs])
+        found[2].affine += product(line.activations[2].mT, array(ends.flatten(2)))
+        for given, sums, jacobian in zip(line.activations, found, line.jacobians, strict=False):
+            change = array(_to_units(ends, jacobian).flatten(2))
+            sums.affine += product(given.mT, change)
+        return second
+
+    def _line(self, rows: slice) -> _Line:
+        """A chunk of straight activations; kept while there is room."""
+        place = (rows.start, rows.stop)
+        if place in self._lines:
+            return self._lines[place]
+        activations, slopes = self._forward(rows)
+        low, high = (tensor(x) for x in _hidden_slopes(slopes))
         upper = tensor(self._layers[2].weight).mT[:, None] * high[:, :, None]
         lower = tensor(product(array(upper.flatten(1, 2)), self._layers[1].weight.mT))
-        return [lower.view(*upper.shape[:3], -1) * low[:, :, None], upper]
+        line = _Line(activations[:3], [lower.view(*upper.shape[:3], -1) * low[:, :, None], upper])
+        if (len(self._lines) + 1) * line.numbers <= KEPT:
+            self._lines[place] = line
+        return line
 
     def _add_pairs_with_last(self, total: Tensor, vectors: Tensor) -> None:
         """Add these derivatives times the vectors [G, n, b] to their products."""
@@ -333,10 +367,10 @@ class BilinearHessian(PerceptronHessian):
         total[:, ends] += tensor(product(self._second_last.mT, array(middle))).view(g, -1, b)
 
 
-def _hidden_slopes(slopes: Sequence[Array | None]) -> tuple[Tensor, Tensor]:
+def _hidden_slopes(slopes: Sequence[Array | None]) -> tuple[Array, Array]:
     low, high, _ = slopes
     assert low is not None and high is not None
-    return tensor(low), tensor(high)
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -391,6 +425,21 @@ class _Pass:
 
 
 @dataclass(frozen=True)
+class _Line:
+    """A chunk of R samples, where outputs are linear in what is given to each of three layers: what
+    that is, [G, R, features], with a column of ones where the layer has a bias; and the outputs'
+    Jacobians [G, R, p, units] for what comes out of the first two."""
+
+    activations: list[Array]
+    jacobians: list[Tensor]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it holds."""
+        return sum(math.prod(part.shape) for part in (*self.activations, *self.jacobians))
+
+
+@dataclass(frozen=True)
 class _Along:
     """The part of b vectors that belongs to a layer: weight and bias as [G, a, b * o], the weight
     as [G, o, b * i]."""
@@ -442,6 +491,24 @@ def _with_ones(x: Array) -> Array:
 def _spread(a: Array, b: Array) -> Array:
     """a b for a [G, R, o] and b [G, o, c]; for one output PyTorch takes a sixth of NumPy's time."""
     return array(tensor(a) * tensor(b)) if a.shape[2] == 1 else product(a, b)
+
+
+def _outer(a: Array, b: Array) -> Array:
+    """What a [G, R, i] and b [G, R, j] are times each other, [G, R, i * j]."""
+    return array((tensor(a)[..., None] * tensor(b)[..., None, :]).flatten(2))
+
+
+def _along_units(change: Tensor, jacobian: Tensor) -> Tensor:
+    """change [G, R, b, u] times jacobian^T [G, R, p, u]: [G, R, b, p]."""
+    if jacobian.shape[2] == 1:  # where a product of stacks takes a multiple of the time
+        found: Tensor = torch.linalg.vecdot(change, jacobian)
+        return found[..., None]
+    return change @ jacobian.mT
+
+
+def _to_units(ends: Tensor, jacobian: Tensor) -> Tensor:
+    """ends [G, R, b, p] times jacobian [G, R, p, u]."""
+    return ends * jacobian if jacobian.shape[2] == 1 else ends @ jacobian
 
 
 def _times(x: Array, factor: Array | None) -> Array:
