@@ -12,6 +12,7 @@ from suite.specs.models import Scale, Spec
 
 CellId = Annotated[str, Field(pattern=r"^[^\s/]+--[^\s/]+--[^\s/]+$", description="a cell's id")]
 CellIds = Annotated[tuple[CellId, ...], Field(min_length=1)]
+FEWEST_DRAWS = 6  # values whose median has an interval of 95 % for every shape
 
 
 SeriesName = Annotated[
@@ -380,18 +381,33 @@ class OrderingClaim(Claim):
 
 
 class ThresholdClaim(Claim):
-    """The figure of a typical seed lies above (or below) a bound in every named cell."""
+    """The figure of a typical seed lies above (or below) a bound in every named cell, or in a
+    typical cell of these."""
 
     kind: Literal["threshold"]
     figure: Figure
     measured: CellIds
     direction: Literal["above", "below"]
     bound: float
+    typical: Literal["seed", "cell"] = Field(
+        default="seed",
+        description="seed: the median over the seeds of every cell; cell: the median over cells of "
+        "their median seeds, for cells whose settings were drawn at random",
+    )
     diverged: Literal["largest", "smallest"] | None = Field(
         default=None,
         description="a diverged seed counts as larger, or smaller, than every value; None: it "
         "leaves the claim open",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.typical == "cell" and len(set(self.measured)) < FEWEST_DRAWS:
+            raise ValueError(
+                f"typical: cell of {len(set(self.measured))} cells, whose median has no interval "
+                f"of 95 %: name {FEWEST_DRAWS} or more"
+            )
+        return self
 
     def counts_diverged(self) -> bool:
         return self.diverged is not None

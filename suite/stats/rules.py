@@ -215,16 +215,20 @@ def _ordering(claim: OrderingClaim, columns: Columns, precision: Precision) -> l
 
 def _threshold(claim: ThresholdClaim, columns: Columns, precision: Precision) -> list[Bounds]:
     """Supported when the typical seed (the median) of every measured cell lies beyond the bound,
-    contradicted when that of one lies beyond it on the other side."""
+    contradicted when that of one lies beyond it on the other side. Of typical cells, the median of
+    these medians alone is compared: cells are what was drawn."""
+    samples = {cell: columns[cell].values for cell in claim.measured}
+    if claim.typical == "cell":
+        samples = {"": np.array([np.median(values) for values in samples.values()])}
     return [
         _one_sided(
-            cell,
-            typical(columns[cell].values, precision=precision),
+            label,
+            typical(sample, precision=precision),
             claim.direction == "above",
             claim.bound,
             claim.bound,
         )
-        for cell in claim.measured
+        for label, sample in samples.items()
     ]
 
 

@@ -37,6 +37,8 @@ def statistic(claim: ClaimSpec) -> str:
             return f"mean ratio of {figure_name(claim.figure)}{over}"
         case OrderingClaim():
             return f"least step of {figure_name(claim.figure)} between neighbours"
+        case ThresholdClaim(typical="cell"):
+            return f"median over {len(claim.measured)} cells of median {figure_name(claim.figure)}"
         case ThresholdClaim():
             return f"median {figure_name(claim.figure)}"
         case EquivalenceClaim():
@@ -68,6 +70,8 @@ def supported_if(claim: ClaimSpec) -> str:
             if claim.direction == "increasing":
                 names = names.replace(">", "<")
             told = f"every step of {names} is larger than {claim.margin:g}"
+        case ThresholdClaim(typical="cell"):
+            told = f"it lies {claim.direction} {claim.bound:g}"
         case ThresholdClaim():
             told = f"{_each(claim.measured)} lies {claim.direction} {claim.bound:g}"
         case EquivalenceClaim(margin=GapMargin() as margin):
@@ -100,6 +104,8 @@ def contradicted_if(claim: ClaimSpec) -> str:
             return f"it lies {'below' if claim.direction == 'greater' else 'above'} {claim.bound:g}"
         case OrderingClaim():
             return "one step goes the other way"
+        case ThresholdClaim(typical="cell"):
+            return f"it lies {'below' if claim.direction == 'above' else 'above'} {claim.bound:g}"
         case ThresholdClaim() | CorrelationClaim():
             side = "below" if claim.direction == "above" else "above"
             return f"{_one(claim.measured)} lies {side} {claim.bound:g}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
 from suite.specs.claims import ClaimSpec
@@ -152,6 +152,27 @@ def test_a_threshold_holds_in_every_cell(make_cell) -> None:  # type: ignore[no-
     both = judge(claim("threshold", measured=[B, A], direction="above", bound=0.8), runs)
     assert both.state == "contradicted"
     assert A in both.reason and "lies below 0.8" in both.reason
+
+
+def test_a_threshold_of_typical_cells_is_that_of_their_median(make_cell) -> None:  # type: ignore[no-untyped-def]
+    cells = [f"pendulum--drawn-{i}--none" for i in range(10)]
+    high = [run for cell in cells[1:] for run in make_cell(cell, HIGH)]
+    runs = [*make_cell(cells[0], LOW), *high]
+    every = claim("threshold", measured=cells, direction="above", bound=0.8)
+    typical = claim("threshold", measured=cells, direction="above", bound=0.8, typical="cell")
+    assert judge(every, runs).state != "supported"
+    found = judge(typical, runs)
+    assert found.state == "supported"
+    # From the second smallest of ten cells to the second largest.
+    assert (found.observed, found.low, found.high) == pytest.approx((np.median(HIGH),) * 3)
+    below = claim("threshold", measured=cells, direction="below", bound=0.8, typical="cell")
+    assert judge(below, runs).state == "contradicted"
+
+
+def test_a_threshold_of_typical_cells_needs_six() -> None:
+    cells = [f"pendulum--drawn-{i}--none" for i in range(5)]
+    with pytest.raises(ValidationError, match="typical: cell of 5 cells"):
+        claim("threshold", measured=cells, direction="above", bound=0.8, typical="cell")
 
 
 def test_equivalence_needs_every_interval_inside_the_margin(make_cell) -> None:  # type: ignore[no-untyped-def]
