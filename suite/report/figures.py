@@ -1,5 +1,6 @@
 """Panels as SVG that takes its colours from the page and has the same bytes every time."""
 
+import hashlib
 import io
 import re
 from typing import Any
@@ -34,6 +35,17 @@ DASHES: dict[ReferenceKind, tuple[float, ...]] = {
     "comparison": (8, 2, 1.5, 2),
 }
 """Points on and off; none is a whole line."""
+
+RULES = {
+    "grid": "fill: none; stroke: currentColor; stroke-opacity: 0.12; stroke-width: 0.6; "
+    "stroke-linecap: square",
+    "axis": "fill: none; stroke: currentColor; stroke-width: 0.6; stroke-linecap: square",
+    "tick": "fill: currentColor; stroke: currentColor; stroke-width: 0.8",
+    "tick-minor": "fill: currentColor; stroke: currentColor; stroke-width: 0.6",
+    "middle": "font-size: 9px; text-anchor: middle; fill: currentColor",
+    "end": "font-size: 9px; text-anchor: end; fill: currentColor",
+}
+"""Styles of the page, by class, that elements of every drawing have."""
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -124,19 +136,25 @@ def _limit(axes: Axes, panel: Panel) -> None:
 
 def _inline(text: str, panel: Panel) -> str:
     svg = text[text.index("<svg") :]
-    # The metadata hold the date.
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # The metadata hold the date; the page has the style of all drawings.
+    svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    if "<g " not in svg:  # a group without attributes says nothing
+        svg = re.sub("</?g>", "", svg)
+    svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace("xlink:", "")
     # What remains of ids is referred to inside the figure; the page holds many figures.
-    prefix = f"{panel.id}-"
-    svg = re.sub(r' id="([^"]+)"', rf' id="{prefix}\1"', svg)
-    svg = re.sub(r'(url\(|xlink:href=")#', rf"\1#{prefix}", svg)
+    prefix = hashlib.sha256(panel.id.encode()).hexdigest()[:8]
+    for number, name in enumerate(re.findall(r' id="([^"]+)"', svg)):
+        svg = re.sub(rf'(?<=[#"]){name}(?=[)"])', f"d{prefix}-{number}", svg)
     svg = re.sub(r'\swidth="[^"]*pt"', "", svg, count=1)
     svg = re.sub(r'\sheight="[^"]*pt"', "", svg, count=1)
     # A tenth of a point is finer than a screen shows.
     svg = re.sub(r' (?:d|x|y)="[^"]*"', _rounded, svg)
     svg = re.sub(r" font-family: [^;]*;| stroke-linejoin: [a-z]*;|\n *", "", svg)
+    svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
     svg = svg.replace(INK, "currentColor")
+    for name, style in RULES.items():
+        svg = svg.replace(f'style="{style}"', f'class="{name}"')
     for i, colour in enumerate(COLOURS):
         svg = svg.replace(colour, f"var(--line-{i})")
     return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

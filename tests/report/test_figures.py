@@ -1,9 +1,11 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from suite.report import figures
 from suite.report.figures import draw
 from suite.report.panels import (
     Line,
@@ -42,6 +44,27 @@ def lines(evaluations: int, seeds: int) -> tuple[Line, ...]:
 
 def test_labels_of_axes_keep_their_digits() -> None:
     assert ">0.004</text>" in draw(Panel("p", "t", "q", "", lines(5, 2)))
+
+
+def test_the_page_has_the_rules_of_drawings() -> None:
+    css = (Path(figures.__file__).parent / "templates/page.css").read_text(encoding="utf-8")
+    panel = Panel("p", "t", "q", "", lines(5, 2))
+    drawn = draw(panel) + draw(replace(panel, logarithmic=True))
+    for name, style in figures.RULES.items():
+        assert f"figure svg .{name} {{ {style} }}\n" in css
+        assert f'class="{name}"' in drawn and style not in drawn
+
+
+def test_figures_of_a_page_share_no_ids() -> None:
+    found = [
+        re.findall(r' id="([^"]+)"', draw(Panel(name, "t", "q", "", lines(5, 2)))) for name in "pq"
+    ]
+    assert len(found[0]) > 2
+    assert len({name for names in found for name in names}) == len(found[0]) + len(found[1])
+    for reference in re.findall(
+        r'(?:url\(|href=")#([^)"]+)', draw(Panel("p", "t", "q", "", lines(5, 2)))
+    ):
+        assert reference in found[0]
 
 
 def test_a_figure_does_not_grow_with_evaluations_and_seeds() -> None:
