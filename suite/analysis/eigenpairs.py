@@ -22,6 +22,7 @@ Order = Literal["algebraic", "magnitude", "smallest"]
 
 MOST_BASIS = 1024  # vectors of a block before the best of them go on alone
 CHECK_GROWTH = 1.04  # a basis grows this much between two looks at what has converged
+INSIDE = 0.5  # of a unit vector's length outside a space: below it the vector tells nothing new
 CLOSED = 1e4  # so many roundings leave a space: it may be closed, which a look at more of it tells
 SAME = 100.0  # values that differ by so many roundings are equal
 ROUNDING = 0.5  # products are right to so many roundings of the largest value
@@ -86,7 +87,7 @@ def block_lanczos(
         raise ValueError(f"{k} eigenpairs of a Hessian that has {g * n}: ask for fewer")
     following = _first_block(hessian, min(block, n), seed)
     # What is left of a condensed space must hold all wanted pairs and others, or it never ends.
-    space = _Space(following, min(n, max(most_basis, 4 * k * len(orders))))
+    space = _Space(following, min(n, max(most_basis, 4 * k * len(orders))), seed)
     products, check = 0, -(-k // g)  # below it, all spaces together have fewer than k pairs
     wanted = None
     while True:
@@ -144,8 +145,9 @@ class _Space:
     """An orthonormal basis of each block's space, what the Hessian makes of it, and the Hessian
     within it, in float64; there is room for `most` vectors a block, which are kept as rows."""
 
-    def __init__(self, like: Tensor, most: int) -> None:
+    def __init__(self, like: Tensor, most: int, seed: int) -> None:
         g, n, _ = like.shape
+        self._streams = SeedStreams([seed], "analysis/eigenpairs/others")
         self.size, self.most = 0, most
         self._basis = like.new_empty(g, most, n)
         self._changed = like.new_empty(g, most, n)
@@ -166,10 +168,20 @@ class _Space:
         outside = changed_rows - within @ basis
         outside -= (outside @ basis.mT) @ basis
         following = torch.linalg.qr(outside.mT).Q[:, :, :width].mT
-        following -= (following @ basis.mT) @ basis
+        following = following - (following @ basis.mT) @ basis
+        inside = following.norm(dim=2, keepdim=True) < INSIDE
+        if bool(inside.any()):  # the factor of columns that depend on each other is anything
+            following = torch.where(inside, self._others(following), following)
+            for _ in range(2):
+                following = following - (following @ basis.mT) @ basis
         orthonormal: Tensor = torch.linalg.qr(following.mT).Q
         self._leading = (outside @ orthonormal).mT.double()
         return orthonormal
+
+    def _others(self, like: Tensor) -> Tensor:
+        """Random vectors."""
+        drawn = torch.from_numpy(self._streams.normal(*like.shape)[0])
+        return torch.nn.functional.normalize(drawn.to(like.device, like.dtype), dim=2)
 
     def ritz(self) -> _Ritz:
         """The eigenpairs within the space."""

@@ -222,6 +222,22 @@ def test_pairs_of_equal_values_are_all_found_however_narrow_the_block(positive, 
         torch.testing.assert_close(gram, torch.eye(25 * blocks).double(), rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_parameters_without_any_effect_are_no_obstacle(rank, dtype):
+    # As where all units are saturated: even rounding lies within a few parameters.
+    spectrum = np.r_[33.0 * 0.01 ** np.arange(rank), np.zeros(30 - rank)]
+    blocks = torch.zeros(1, 300, 300, dtype=dtype)
+    blocks[0, :30, :30] = rotated(spectrum)[0].to(dtype)
+    given = Given(blocks)
+    found = block_lanczos(given, 20, ("algebraic", "magnitude"), most_basis=100)
+    assert given.multiplied < 400
+    for order, pairs in found.items():
+        np.testing.assert_allclose(pairs.values, expected(blocks, 20, order), atol=1e-4)
+        gram = (pairs.flat.mT @ pairs.flat).double()
+        torch.testing.assert_close(gram, torch.eye(20).double(), rtol=0, atol=1e-5)
+
+
 def test_spaces_that_end_before_they_have_all_pairs_together_go_on():
     given = hessian(np.ones(30), np.ones(30))
     found = block_lanczos(given, 5, ["algebraic"], block=1)["algebraic"]
