@@ -1,46 +1,114 @@
 """How far a policy's parameters travel, and how few directions their path has."""
 
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, Field
+from scipy import linalg, stats
 
+from suite.analysis.path_nulls import (
+    fitted_gram,
+    noise_gram,
+    step_energies,
+    walk_gram,
+)
 from suite.analysis.policy_spectrum import (
+    PathSpectrum,
     accumulated_change,
     detour_ratio,
+    dominant_frequencies,
+    final_change,
     information,
     major_dimensionality,
-    spectrum_of_gram,
+    monotonicity,
+    one_way,
+    sign_changes,
+    spectrum_of_pairs,
 )
-from suite.analysis.protocol import LookSettings, RecordedRun, Result
+from suite.analysis.protocol import LookSettings, Points, RecordedRun, Result
+from suite.recordings.path import RecordedPath
+from suite.specs.models import RunSpec
 
-COLUMNS = 4096  # parameters that are read at once
-DIRECTIONS = (1, 2, 8)
-PERCENTS = (90, 95, 99)
-UNKNOWN = (
-    *(f"information_{k}" for k in DIRECTIONS),
-    *(f"dimensionality_{percent}" for percent in PERCENTS),
-    "detour_ratio",
-)
+NUMBERS = 2**23  # of a path that are read at once
+PERCENTS = (50, 80, 90, 95, 99)
+CONCENTRATED = 80  # percent of the singular values' sum that nulls are computed for
+SEEN = f"dimensionality_{CONCENTRATED}"
+PERIODS = ("early", "middle", "later")
+DIRECTIONS = 8  # leading ones whose coordinates are looked at
+STILL = 0.1  # of what a typical parameter of the first layer travels (PPTB notes, C1)
+MOVING = 0.8  # share of a layer's parameters, those that travel farthest, whose detours count
+LEARNED = 0.95  # of the last return's gain: a run is looked at until it is there
+LAST = 0.1  # of the evaluations, whose mean is the last return
+LEAST = 6  # snapshots or evaluations below which nothing is told
+POINTS = 41  # of curves that are no series over training
+WALK_DETOUR = float(np.sqrt(2 / np.pi) / stats.norm.isf(0.25))
+"""A walk's median detour over the root of its number of steps, where these are equal."""
 
 
 class PolicyPathSettings(LookSettings):
     """Settings of the analysis of a path."""
 
     every: int = Field(default=25, ge=1, description="policy updates between snapshots")
+    snapshots: int = Field(
+        default=2000, ge=8, description="at most so many of them, evenly spread, are decomposed"
+    )
+
+
+@dataclass
+class Layer:
+    """A layer's path, or that of all parameters: its Gram matrix [n, n], and how far each parameter
+    travels and gets, [m] each."""
+
+    gram: np.ndarray
+    accumulated: np.ndarray
+    final: np.ndarray
+
+    @property
+    def detours(self) -> np.ndarray:
+        """Accumulated over final change of the parameters that travel farthest and end elsewhere
+        than they began."""
+        farthest = self.accumulated >= np.quantile(self.accumulated, 1 - MOVING)
+        counted = farthest & (self.final > 0)
+        return np.asarray(self.accumulated[counted] / self.final[counted])
 
 
 class PolicyPath:
-    """The temporal SVD of the recorded policy path, not centred (PPTB paper Sec. 3).
+    """Policy paths as the PPTB paper looks at them (Sec. 3), each beside paths that learn nothing.
 
-    Figures: `snapshots`; `information_1`, `_2`, `_8`, the share of the largest singular values in
-    the sum of all; `dimensionality_90`, `_95`, `_99`, the directions that hold 90, 95, 99 % of it;
-    `detour_ratio`, the median of accumulated over final change over the parameters that moved,
-    unknown where none did. Arrays: `singular_values` [d] and `coordinates` [n, 8], the leading
-    coordinate curves. Of a path that is not finite only `snapshots` is known.
+    A layer is a linear layer or convolution with its bias; `all` are all parameters. Figures by
+    layer, and of paths that learn nothing (`suite.analysis.path_nulls`):
+
+    - `still/<layer>`: share of parameters that travel less than a tenth of what the first layer's
+      typical one does, `still_moved` of those that move at all, `unmoved` those that never do;
+      `gini`; `ks/<layer>/<layer>` between layers, and `first_apart`, how much farther the first
+      layer is from others than the second from the last;
+    - `detour/<layer>`: median of accumulated over final change of the 80 % that travel farthest,
+      and `detour_over_walk`, that over what a walk with the same step lengths has;
+    - `dimensionality_<percent>/<layer>/<period>`: directions that hold so much of the singular
+      values' sum, in the whole path and its thirds, and `concentration`, those of 80 % over the
+      snapshots; `<null>/dimensionality_80/...` and `over_<null>/...` for the nulls `walk`, `fitted`
+      and, with Adam, `noise`; `largest_rise/dimensionality_80/<layer>`, the largest step from one
+      third to the next, and the same of the nulls; `second_less_others/dimensionality_80`;
+    - of the part until the return has risen, for all parameters: `monotonicity` and `one_way` of
+      the first coordinate, slopes of `sign_changes`, `frequency` and `coordinate_detour` of the
+      first eight over their number, each with its nulls; `tracks_return/<k>`, correlation of a
+      coordinate with the return at evaluations, and `tracks_return_less_time`, the better of the
+      first two less that of time itself.
+
+    Series over something else than steps: `information/<layer>/<period>` over directions, with its
+    `fitted_information`; `accumulated_quantiles` and `detour_quantiles/<layer>` over the share of
+    parameters. `coordinate/<k>` and `fitted_coordinate/<k>` are over the snapshots' steps, as if
+    updates were evenly spread over training. Arrays: `singular_values/<layer>` and `coordinates`.
+
+    Of a path that is not finite only `snapshots` is known.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     Settings: ClassVar[type[BaseModel]] = PolicyPathSettings
 
     def __init__(self, settings: PolicyPathSettings) -> None:
@@ -51,27 +119,273 @@ class PolicyPath:
 
     def analyse(self, run: RecordedRun) -> Result:
         path = run.path(every=self.settings.every)
-        gram = np.zeros((path.snapshots, path.snapshots))
-        detours = []
-        for first in range(0, path.size, COLUMNS):
-            part = path.columns(slice(first, first + COLUMNS)).astype(np.float64)
-            gram += part @ part.T
-            detours.append(detour_ratio(part)[accumulated_change(part) > 0])
+        rows = _spread(path.snapshots, self.settings.snapshots)
+        layers = read_layers(path, rows)
         figures = {"snapshots": float(path.snapshots)}
-        if not np.isfinite(gram).all():
-            return Result(figures=figures | dict.fromkeys(UNKNOWN, float("nan")))
-        spectrum = spectrum_of_gram(gram, min(path.snapshots, path.size))
-        share = information(spectrum.singular_values)
-        figures |= {f"information_{k}": float(share[:k][-1]) for k in DIRECTIONS}
-        for percent in PERCENTS:
-            dimensionality = major_dimensionality(spectrum.singular_values, percent / 100)
-            figures[f"dimensionality_{percent}"] = float(dimensionality)
-        moved = np.concatenate(detours)
-        figures["detour_ratio"] = float(np.median(moved)) if moved.size else float("nan")
-        return Result(
-            figures=figures,
-            arrays={
-                "singular_values": spectrum.singular_values,
-                "coordinates": np.ascontiguousarray(spectrum.coordinates[:, :8]),
-            },
+        if len(rows) < LEAST or not np.isfinite(layers["all"].gram).all():
+            return Result(figures=figures)
+        interval = self.settings.every * (path.snapshots - 1) / (len(rows) - 1)
+        nulls = {name: self._nulls(run, layer, interval) for name, layer in layers.items()}
+        found = Found({}, figures, {})
+        _travels(found, layers)
+        for name, layer in layers.items():
+            _concentration(found, name, layer.gram, nulls[name])
+        names = list(layers)[:-1]
+        if len(names) > 2:
+            first, second, last = (
+                found.figures[f"{SEEN}/{name}/whole"] for name in (names[0], names[1], names[-1])
+            )
+            found.figures[f"second_less_others/{SEEN}"] = second - min(first, last)
+        _coordinates(
+            found, run.record["series"].get("return"), run.spec, layers["all"], nulls["all"]
         )
+        return Result(found.series, found.figures, found.arrays)
+
+    def _nulls(self, run: RecordedRun, layer: Layer, interval: float) -> dict[str, np.ndarray]:
+        """Gram matrices of paths that learn nothing, for one layer."""
+        count = len(layer.gram)
+        found = {"walk": walk_gram(np.ones(count - 1)), "fitted": fitted_gram(layer.gram)}
+        adam = adam_of(run.spec.agent.settings)
+        if adam is not None:
+            start, parameters = float(layer.gram[0, 0]), len(layer.accumulated)
+            found["noise"] = noise_gram(start, parameters, count, interval, *adam)
+        return found
+
+
+@dataclass
+class Found:
+    """What was found so far."""
+
+    series: dict[str, Points]
+    figures: dict[str, float]
+    arrays: dict[str, np.ndarray]
+
+
+def read_layers(path: RecordedPath, rows: np.ndarray) -> dict[str, Layer]:
+    """Every layer of weights by name, and `all` parameters together; Gram matrices are those of
+    some of the snapshots, `rows`."""
+    starts = [*path.tensors.values(), path.size]
+    names = [name.rpartition(".")[0] for name in path.tensors]
+    weighed = {name.removesuffix(".weight") for name in path.tensors if name.endswith(".weight")}
+    columns = max(1, NUMBERS // path.snapshots)
+    read: dict[str, list[Layer]] = {}
+    for name, start, stop in zip(names, starts, starts[1:], strict=False):
+        for first in range(start, stop, columns):
+            part = path.columns(slice(first, min(first + columns, stop)))
+            if stop == path.size:
+                part = part[:, : _without_padding(part)]
+            wide = part[rows].astype(np.float64)
+            layer = Layer(wide @ wide.T, accumulated_change(part), final_change(part))
+            read.setdefault(name if name in weighed else "", []).append(layer)
+    found = {name: _together(parts) for name, parts in read.items()}
+    whole = _together(list(found.values()))
+    return {name: layer for name, layer in found.items() if name} | {"all": whole}
+
+
+def adam_of(settings: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Step size and beta1 of the policy's Adam, None for another optimiser."""
+    if settings.get("optimiser", "adam") != "adam":
+        return None
+    rate = settings.get("actor_learning_rate", settings.get("learning_rate"))
+    beta = settings.get("adam_beta1", settings.get("beta1"))
+    return None if rate is None or beta is None else (float(rate), float(beta))
+
+
+def risen(returns: Mapping[str, list[Any]]) -> float:
+    """The step of the first evaluation whose return has made 95 % of the whole gain; that of the
+    last one where there is no gain."""
+    steps, values = np.array(returns["step"], float), np.array(returns["value"], float)
+    last = values[-max(1, round(LAST * len(values))) :].mean()
+    wanted = values[0] + LEARNED * (last - values[0])
+    there = np.flatnonzero(values >= wanted)
+    return float(steps[there[0]] if last > values[0] and there.size else steps[-1])
+
+
+def _travels(found: Found, layers: Mapping[str, Layer]) -> None:
+    names = list(layers)[:-1]
+    typical = np.median(layers[names[0]].accumulated)
+    shares = np.linspace(0, 1, POINTS)
+    for name, layer in layers.items():
+        moved = layer.accumulated > 0
+        still = layer.accumulated < STILL * typical
+        energies = step_energies(layer.gram)
+        figures = {
+            "still": still.mean(),
+            "still_moved": still[moved].mean() if moved.any() else np.nan,
+            "unmoved": 1 - moved.mean(),
+            "gini": _gini(layer.accumulated),
+        }
+        detours = layer.detours
+        figures["detour"] = np.median(detours) if detours.size else np.nan
+        walk = WALK_DETOUR * np.sqrt(energies).sum() / np.sqrt(energies.sum())
+        figures["detour_over_walk"] = figures["detour"] / walk
+        found.figures |= {f"{what}/{name}": float(value) for what, value in figures.items()}
+        for what, values in (("accumulated", layer.accumulated), ("detour", detours)):
+            if values.size:
+                found.series[f"{what}_quantiles/{name}"] = shares, np.quantile(values, shares)
+    apart = {
+        (one, other): _apart(layers[one].accumulated, layers[other].accumulated)
+        for place, one in enumerate(names)
+        for other in names[place + 1 :]
+    }
+    found.figures |= {f"ks/{one}/{other}": value for (one, other), value in apart.items()}
+    if len(names) > 2:
+        first, second, last = names[0], names[1], names[-1]
+        nearest = min(apart[first, second], apart[first, last])
+        found.figures["first_apart"] = nearest - apart[second, last]
+
+
+def _concentration(
+    found: Found, name: str, gram: np.ndarray, nulls: Mapping[str, np.ndarray]
+) -> None:
+    for period, part in _parts(len(gram)).items():
+        place = f"{name}/{period}"
+        values = singular_values(gram[part, part])
+        directions = {
+            percent: float(major_dimensionality(values, percent / 100)) for percent in PERCENTS
+        }
+        found.figures |= {f"dimensionality_{p}/{place}": d for p, d in directions.items()}
+        found.figures[f"concentration/{place}"] = directions[CONCENTRATED] / len(values)
+        _add_information(found, f"information/{place}", values)
+        if period == "whole":
+            found.arrays[f"singular_values/{name}"] = values
+        for null, other in nulls.items():
+            expected = singular_values(other[part, part])
+            without = float(major_dimensionality(expected, CONCENTRATED / 100))
+            found.figures[f"{null}/{SEEN}/{place}"] = without
+            found.figures[f"over_{null}/{SEEN}/{place}"] = directions[CONCENTRATED] / without
+            if null == "fitted":
+                _add_information(found, f"fitted_information/{place}", expected)
+    for null in ("", *(f"{null}/" for null in nulls)):
+        periods = [found.figures[f"{null}{SEEN}/{name}/{period}"] for period in PERIODS]
+        rises = [after - before for before, after in itertools.pairwise(periods)]
+        found.figures[f"{null}largest_rise/{SEEN}/{name}"] = max(rises)
+
+
+def _parts(count: int) -> dict[str, slice]:
+    """The whole path and its thirds."""
+    ends = [round(count * part / len(PERIODS)) for part in range(len(PERIODS) + 1)]
+    thirds = [slice(*pair) for pair in itertools.pairwise(ends)]
+    return {"whole": slice(0, count), **dict(zip(PERIODS, thirds, strict=True))}
+
+
+def _coordinates(
+    found: Found,
+    returns: Mapping[str, list[Any]] | None,
+    spec: RunSpec,
+    everything: Layer,
+    nulls: Mapping[str, np.ndarray],
+) -> None:
+    """The leading coordinates of all parameters until the return has risen."""
+    count = len(everything.gram)
+    begin = spec.agent.settings.get("warmup_steps", 0)
+    steps = np.linspace(begin, spec.budget, count)
+    end = count if returns is None else int(np.searchsorted(steps, risen(returns), "right"))
+    found.figures["looked_at"] = end / count
+    if end < LEAST:
+        return
+    part = slice(0, end)
+    spectrum = leading(everything.gram[part, part])
+    found.arrays["coordinates"] = spectrum.coordinates
+    measured = _measures(spectrum)
+    found.figures |= measured
+    thin = _spread(end, POINTS)
+    for null, gram in nulls.items():
+        expected = leading(gram[part, part])
+        for name, value in _measures(expected).items():
+            found.figures[f"{null}/{name}"] = value
+            found.figures[f"over_{null}/{name}"] = measured[name] / value if value else np.nan
+        if null == "fitted":
+            for k in range(expected.coordinates.shape[1]):
+                curve = expected.coordinates[thin, k]
+                found.series[f"fitted_coordinate/{k + 1}"] = steps[thin], curve
+    for k in range(spectrum.coordinates.shape[1]):
+        found.series[f"coordinate/{k + 1}"] = steps[thin], spectrum.coordinates[thin, k]
+    if returns is not None:
+        found.figures |= _tracking(spectrum.coordinates, steps[part], returns)
+
+
+def _measures(spectrum: PathSpectrum) -> dict[str, float]:
+    """How the leading coordinates move, and how that changes from one to the next."""
+    curves = spectrum.coordinates
+    number = np.arange(1, curves.shape[1] + 1)
+    changing = {
+        "sign_changes": sign_changes(curves),
+        "frequency": dominant_frequencies(curves),
+        "coordinate_detour": np.minimum(detour_ratio(curves), len(curves)),
+    }
+    slopes = {name: float(np.polyfit(number, each, 1)[0]) for name, each in changing.items()}
+    first = curves[:, 0]
+    return {"monotonicity": monotonicity(first), "one_way": one_way(first)} | slopes
+
+
+def _tracking(
+    curves: np.ndarray, steps: np.ndarray, returns: Mapping[str, list[Any]]
+) -> dict[str, float]:
+    """|Spearman's correlation| of the first two coordinates with the return at the evaluations."""
+    at, values = np.array(returns["step"], float), np.array(returns["value"], float)
+    within = (at >= steps[0]) & (at <= steps[-1]) & np.isfinite(values)
+    if within.sum() < LEAST or np.ptp(values[within]) == 0:
+        return {}
+    found = {}
+    for k in range(2):
+        there = np.interp(at[within], steps, curves[:, k])
+        found[f"tracks_return/{k + 1}"] = abs(
+            float(stats.spearmanr(there, values[within]).statistic)
+        )
+    time = abs(float(stats.spearmanr(at[within], values[within]).statistic))
+    best = max(found.values())
+    return found | {"return_with_time": time, "tracks_return_less_time": best - time}
+
+
+def singular_values(gram: np.ndarray) -> np.ndarray:
+    """Those of a path from its Gram matrix, descending."""
+    values: np.ndarray = np.sqrt(np.clip(np.linalg.eigvalsh(gram)[::-1], 0.0, None))
+    return values
+
+
+def leading(gram: np.ndarray) -> PathSpectrum:
+    """The first singular values and coordinate curves of a path from its Gram matrix."""
+    count = len(gram)
+    kept = min(DIRECTIONS, count)
+    values, vectors = linalg.eigh(gram, subset_by_index=(count - kept, count - 1))
+    return spectrum_of_pairs(values, vectors)
+
+
+def _add_information(found: Found, name: str, values: np.ndarray) -> None:
+    share = information(values)
+    number = np.unique(np.geomspace(1, len(share), POINTS).round().astype(int))
+    found.series[name] = number, share[number - 1]
+
+
+def _together(parts: list[Layer]) -> Layer:
+    return Layer(
+        np.sum([part.gram for part in parts], axis=0),
+        np.concatenate([part.accumulated for part in parts]),
+        np.concatenate([part.final for part in parts]),
+    )
+
+
+def _without_padding(part: np.ndarray) -> int:
+    """The columns of the end of a path [n, c] but for the last ones that are 0 throughout."""
+    used = np.flatnonzero(part.any(axis=0))
+    return int(used[-1]) + 1 if used.size else 0
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """At most so many of `count` places, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Kolmogorov's and Smirnov's distance of two samples."""
+    return float(stats.ks_2samp(one, other, method="asymp").statistic)
+
+
+def _gini(values: np.ndarray) -> float:
+    """Gini's coefficient of values that are not negative: 0 where all are equal."""
+    ordered = np.sort(values)
+    total = ordered.sum()
+    place = np.arange(1, len(ordered) + 1)
+    n = len(ordered)
+    return float(2 * (place @ ordered) / (n * total) - (n + 1) / n) if total > 0 else 0.0

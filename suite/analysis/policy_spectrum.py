@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,13 @@ def path_spectrum(path: np.ndarray) -> PathSpectrum:
 def spectrum_of_gram(gram: np.ndarray, rank: int) -> PathSpectrum:
     """The SVD of a path of at most this rank from its Gram matrix [n, n] in float64."""
     values, vectors = np.linalg.eigh(gram)
-    values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
+    return spectrum_of_pairs(values[len(gram) - rank :], vectors[:, len(gram) - rank :])
+
+
+def spectrum_of_pairs(values: np.ndarray, vectors: np.ndarray) -> PathSpectrum:
+    """The SVD of a path from eigenvalues [d], ascending, and eigenvectors [n, d] of its Gram
+    matrix."""
+    values, vectors = values[::-1], vectors[:, ::-1]
     falling = vectors[-1] < vectors[0]
     return PathSpectrum(np.sqrt(np.clip(values, 0.0, None)), np.where(falling, -vectors, vectors))
 
@@ -72,6 +79,27 @@ def detour_ratio(path: np.ndarray) -> np.ndarray:
     ratio = np.full(accumulated.shape, np.inf)
     np.divide(accumulated, final, out=ratio, where=final > 0)
     return ratio
+
+
+def monotonicity(curve: np.ndarray) -> float:
+    """|Spearman's correlation| of a curve [n] with time; 0 where it never changes."""
+    if np.ptp(curve) == 0:
+        return 0.0
+    return abs(float(stats.spearmanr(curve, np.arange(len(curve))).statistic))
+
+
+def one_way(curve: np.ndarray) -> float:
+    """Share of a curve's [n] changes that go where its end lies from its start."""
+    changes = np.diff(curve)
+    return float((changes * (curve[-1] - curve[0]) > 0).mean())
+
+
+def dominant_frequencies(curves: np.ndarray) -> np.ndarray:
+    """The bin of each column's [n, d] discrete Fourier transform that holds most, its mean left
+    out: periods within the path, [d]."""
+    amplitudes = np.abs(np.fft.rfft(curves - curves.mean(axis=0), axis=0))
+    bins: np.ndarray = np.argmax(amplitudes[1:], axis=0) + 1
+    return bins
 
 
 def sign_changes(curves: np.ndarray) -> np.ndarray:
