@@ -125,6 +125,7 @@ class Checkpoints:
 
     def __init__(self, settings: GradientSubspacesSettings, seed: int, overlap_from: float) -> None:
         self.settings, self.seed, self.overlap_from = settings, seed, overlap_from
+        self.searches = 0
         self.steps: list[int] = []
         self.values: dict[str, dict[int, float]] = {}
         self.spectra: dict[str, list[np.ndarray]] = {}
@@ -232,7 +233,9 @@ class Checkpoints:
     def _pairs(self, group: ParameterGroup, loss: Loss, batch: Any) -> dict[Order, Eigenpairs]:
         hessian = hessian_of(group, loss, batch, self._dtype)
         k, tolerance = self.settings.dimensions[-1], self.settings.tolerance
-        return block_lanczos(hessian, k, ORDERS, tolerance, self.seed)
+        # Each begins elsewhere: directions that a Hessian says nothing about agree by chance alone.
+        self.searches += 1
+        return block_lanczos(hessian, k, ORDERS, tolerance, self.seed + (self.searches << 32))
 
     def _gradients(
         self, group: ParameterGroup, loss: Loss, batches: Iterable[Any]

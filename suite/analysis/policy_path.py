@@ -46,8 +46,6 @@ LEARNED = 0.95  # of the last return's gain: a run is looked at until it is ther
 LAST = 0.1  # of the evaluations, whose mean is the last return
 LEAST = 6  # snapshots or evaluations below which nothing is told
 POINTS = 41  # of curves that are no series over training
-WALK_DETOUR = float(np.sqrt(2 / np.pi) / stats.norm.isf(0.25))
-"""A walk's median detour over the root of its number of steps, where these are equal."""
 
 
 class PolicyPathSettings(LookSettings):
@@ -102,8 +100,9 @@ class PolicyPath:
 
     Series over something else than steps: `information/<layer>/<period>` over directions, with its
     `fitted_information`; `accumulated_quantiles` and `detour_quantiles/<layer>` over the share of
-    parameters. `coordinate/<k>` and `fitted_coordinate/<k>` are over the snapshots' steps, as if
-    updates were evenly spread over training. Arrays: `singular_values/<layer>` and `coordinates`.
+    parameters, with those of a walk, `walk_...`. `coordinate/<k>` and `fitted_coordinate/<k>` are
+    over the snapshots' steps, as if updates were evenly spread over training. Arrays:
+    `singular_values/<layer>` and `coordinates`.
 
     Of a path that is not finite only `snapshots` is known.
     """
@@ -217,12 +216,17 @@ def _travels(found: Found, layers: Mapping[str, Layer]) -> None:
         }
         detours = layer.detours
         figures["detour"] = np.median(detours) if detours.size else np.nan
-        walk = WALK_DETOUR * np.sqrt(energies).sum() / np.sqrt(energies.sum())
-        figures["detour_over_walk"] = figures["detour"] / walk
+        walk = np.sqrt(2 / np.pi) * np.sqrt(energies).sum() / np.sqrt(energies.sum())
+        figures["detour_over_walk"] = figures["detour"] / (walk / stats.norm.isf(0.25))
         found.figures |= {f"{what}/{name}": float(value) for what, value in figures.items()}
-        for what, values in (("accumulated", layer.accumulated), ("detour", detours)):
+        # In a walk all parameters travel alike, and get as far as a Gaussian is from 0.
+        ends = stats.norm.isf(shares[1:-1] / 2)
+        nulls = (np.full(POINTS, layer.accumulated.mean()), np.array([1, *(walk / ends), np.nan]))
+        parts = (("accumulated", layer.accumulated), ("detour", detours))
+        for (what, values), null in zip(parts, nulls, strict=True):
             if values.size:
                 found.series[f"{what}_quantiles/{name}"] = shares, np.quantile(values, shares)
+                found.series[f"walk_{what}_quantiles/{name}"] = shares, null
     apart = {
         (one, other): _apart(layers[one].accumulated, layers[other].accumulated)
         for place, one in enumerate(names)

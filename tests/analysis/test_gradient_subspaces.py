@@ -465,6 +465,24 @@ def test_decay_is_the_rank_correlation_of_overlap_and_time(values):
         )
 
 
+def test_directions_that_a_loss_says_nothing_about_agree_by_chance_alone():
+    agent = ppo((0,), (3,), 2, hidden_units=12)
+    critic = agent.groups["critic"]
+    leaves = critic.parameters.leaves
+    with torch.no_grad():
+        leaves["hidden2.bias"].fill_(100.0)  # saturated: the output is a constant
+    batch = loss_batch(agent, (0,), 0, 60)
+    settings = GradientSubspacesSettings(dimensions=(1, 40), samples=64)
+    checkpoints = Checkpoints(settings, 0, 0.1)
+    loss = agent.losses()["critic"]
+    one, other = (checkpoints._pairs(critic, loss, batch)["algebraic"].flat for _ in range(2))
+    told = overlap(one[:, :1].numpy(), other[:, :1].numpy())
+    assert told == pytest.approx(1, abs=1e-4)
+    # Rounding within the 13 parameters of the last layer is shared.
+    untold = overlap(one[:, 1:].numpy(), other[:, 1:].numpy())
+    assert untold < 12 / 39 + 1.5 * 27 / len(one)
+
+
 def test_a_loss_without_gradient_is_unknown_and_stops_nothing():
     seeds = (3,)
     agent = trained(ppo(seeds, hidden_units=6, entropy_coefficient=0.0), seeds, 5)

@@ -61,6 +61,17 @@ def test_a_walk_is_told_as_the_walk_that_it_is():
     assert abs(figures["first_apart"]) < 0.15
 
 
+@pytest.mark.parametrize("what", ["accumulated", "detour"])
+def test_what_parameters_of_a_walk_travel_is_what_is_told_of_a_walk(what):
+    series = analysed(walk(400)).series
+    shares, found = series[f"{what}_quantiles/hidden2"]
+    also, expected = series[f"walk_{what}_quantiles/hidden2"]
+    np.testing.assert_array_equal(shares, also)
+    assert (shares[0], shares[-1]) == (0, 1)
+    # Detours are those of the parameters that travel farthest.
+    np.testing.assert_allclose(found[8:-8], expected[8:-8], rtol=0.2)
+
+
 def test_the_leading_coordinates_of_an_exact_walk_change_sign_once_more_each():
     path = walk_path(500)
     found = analysed(path, names={"only.weight": 0})

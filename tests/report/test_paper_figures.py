@@ -85,17 +85,6 @@ def test_with_all_runs_every_figure_has_a_panel_for_each_task(papers, judged) ->
             assert tasks == figure.tasks, figure.source
 
 
-def test_what_is_said_to_be_left_out_is_not_recorded(papers: Project) -> None:
-    assert "path" in papers.studies["ladder"].not_redrawn
-    analyses = {
-        analysis.kind
-        for cells in papers.cells.values()
-        for cell in cells
-        for analysis in cell.runs[0].analyses
-    }
-    assert "policy_path" not in analyses, "paths are recorded: redraw Figs. 1 to 9 of the ladder"
-
-
 def test_the_largest_scale_that_has_two_arms_is_drawn(papers, panels) -> None:  # type: ignore[no-untyped-def]
     arms = [f"breakout--chain-ddqn--{plugins}" for plugins in ("none", "pptb")]
     runs = runs_of(papers, arms, "smoke", **{"return": [0.0, 1.0, 2.0]})
