@@ -34,7 +34,7 @@ class RandomLabels(Spec):
 
     inputs: int = Field(ge=1, description="number of inputs")
     dimensions: int = Field(ge=1, description="of an input")
-    classes: int = Field(ge=2)
+    classes: int = Field(ge=2, le=2**20, description="outputs of the network")
     batch_size: int = Field(ge=1)
     steps_per_task: int = Field(ge=1, description="optimiser steps between relabelings")
 

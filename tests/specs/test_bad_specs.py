@@ -734,10 +734,10 @@ BAD = [
         (
             "{S}:29: missing key 'settled_at' in the claim; keys: id, source, says, reported, "
             "kind_of_claim, settled_at, settled_because, minimum_seeds, preconditions, null, kind, "
-            "figure, measured, direction, bound, diverged; add it\n{S}:36: unknown key 'setled_at' "
-            "in the claim; known: bound, direction, diverged, figure, id, kind, "
+            "figure, measured, direction, bound, typical, diverged; add it\n{S}:36: unknown key "
+            "'setled_at' in the claim; known: bound, direction, diverged, figure, id, kind, "
             "kind_of_claim, measured, minimum_seeds, null, preconditions, reported, says, "
-            "settled_at, settled_because, source; did you mean 'settled_at'?"
+            "settled_at, settled_because, source, typical; did you mean 'settled_at'?"
         ),
     ),
     (

@@ -77,7 +77,7 @@ def test_overrides_of_a_scale_are_resolved(tmp_path: Path) -> None:
     assert smoke.plugins[0].settings["capacity"] == paper.plugins[0].settings["capacity"] == 40
     for run, every in ((smoke, 50), (paper, 25)):
         assert [(one.kind, one.settings) for one in run.analyses] == [
-            ("policy_path", {"every": every})
+            ("policy_path", {"every": every, "snapshots": 2000})
         ]
         assert [(one.kind, one.settings) for one in run.recordings] == [("path", {"every": every})]
     assert smoke.versions == {
