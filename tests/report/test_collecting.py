@@ -190,7 +190,7 @@ def committed() -> Project:
     return replace(whole, cells=cells)
 
 
-@pytest.mark.parametrize("most", [8, pytest.param(None, marks=pytest.mark.long, id="all")])
+@pytest.mark.parametrize("most", [4, pytest.param(None, marks=pytest.mark.long, id="all")])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_to_any_committed_file_is_named_and_changes_no_other_verdict(
     committed: Project, tmp_path: Path, damage: str, most: int | None
