@@ -65,7 +65,7 @@ class PerceptronHessian:
     products: a gradient [p] and a Hessian [p, p] for each sample. With few inputs, so are what the
     weights of the first two layers do together, and the bends of the first activation: what of it
     depends on no vector takes a third of the arithmetic. Beside these and the batch, a product
-    needs the memory of a chunk's activations for each vector.
+    needs the memory of a chunk's activations for each vector, and KEPT numbers that stay.
 
     Raises ValueError for a loss in which samples or networks depend on each other.
     """
