@@ -513,14 +513,16 @@ def _counted(claim: ClaimSpec, runs: Sequence[Run]) -> list[Run]:
 
     Raises ValueError for a key seen twice.
     """
-    mine = [run for run in runs if run.cell in claim.named() and not run.stale]
+    named = claim.named()
+    mine = [run for run in runs if run.cell in named and not run.stale]
     if len({run.key for run in mine}) < len(mine):
         raise ValueError("a run is given twice; collect runs with `collect_runs`")
     return sorted(mine, key=lambda run: (run.cell, run.scale, run.seed, run.key))
 
 
 def _stale(claim: ClaimSpec, runs: Sequence[Run]) -> list[Flag]:
-    stale = sorted({(r.key, r.stale) for r in runs if r.stale and r.cell in claim.cells()})
+    cells = claim.cells()
+    stale = sorted({(r.key, r.stale) for r in runs if r.stale and r.cell in cells})
     if not stale:
         return []
     return [Flag(kind="stale", says=f"{len(stale)} stale runs not counted ({stale[0][1]})")]
