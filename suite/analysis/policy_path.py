@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 from scipy import linalg, stats
 
+from suite.analysis.path_layers import PERIODS, Layer, read_layers, spread, thirds
 from suite.analysis.path_nulls import (
     fitted_gram,
     noise_gram,
@@ -19,10 +20,8 @@ from suite.analysis.path_nulls import (
 )
 from suite.analysis.policy_spectrum import (
     PathSpectrum,
-    accumulated_change,
     detour_ratio,
     dominant_frequencies,
-    final_change,
     information,
     major_dimensionality,
     monotonicity,
@@ -31,17 +30,13 @@ from suite.analysis.policy_spectrum import (
     spectrum_of_pairs,
 )
 from suite.analysis.protocol import LookSettings, Points, RecordedRun, Result
-from suite.recordings.path import RecordedPath
 from suite.specs.models import RunSpec
 
-NUMBERS = 2**23  # of a path that are read at once
 PERCENTS = (50, 80, 90, 95, 99)
 CONCENTRATED = 80  # percent of the singular values' sum that nulls are computed for
 SEEN = f"dimensionality_{CONCENTRATED}"
-PERIODS = ("early", "middle", "later")
 DIRECTIONS = 8  # leading ones whose coordinates are looked at
 STILL = 0.1  # of what a typical parameter of the first layer travels (PPTB notes, C1)
-MOVING = 0.8  # share of a layer's parameters, those that travel farthest, whose detours count
 LEARNED = 0.95  # of the last return's gain: a run is looked at until it is there
 LAST = 0.1  # of the evaluations, whose mean is the last return
 LEAST = 6  # snapshots or evaluations below which nothing is told
@@ -55,24 +50,6 @@ class PolicyPathSettings(LookSettings):
     snapshots: int = Field(
         default=2000, ge=8, description="at most so many of them, evenly spread, are decomposed"
     )
-
-
-@dataclass
-class Layer:
-    """A layer's path, or that of all parameters: its Gram matrix [n, n], and how far each parameter
-    travels and gets, [m] each."""
-
-    gram: np.ndarray
-    accumulated: np.ndarray
-    final: np.ndarray
-
-    @property
-    def detours(self) -> np.ndarray:
-        """Accumulated over final change of the parameters that travel farthest and end elsewhere
-        than they began."""
-        farthest = self.accumulated >= np.quantile(self.accumulated, 1 - MOVING)
-        counted = farthest & (self.final > 0)
-        return np.asarray(self.accumulated[counted] / self.final[counted])
 
 
 class PolicyPath:
@@ -118,7 +95,7 @@ class PolicyPath:
 
     def analyse(self, run: RecordedRun) -> Result:
         path = run.path(every=self.settings.every)
-        rows = _spread(path.snapshots, self.settings.snapshots)
+        rows = spread(path.snapshots, self.settings.snapshots)
         layers = read_layers(path, rows)
         figures = {"snapshots": float(path.snapshots)}
         if len(rows) < LEAST or not np.isfinite(layers["all"].gram).all():
@@ -158,27 +135,6 @@ class Found:
     series: dict[str, Points]
     figures: dict[str, float]
     arrays: dict[str, np.ndarray]
-
-
-def read_layers(path: RecordedPath, rows: np.ndarray) -> dict[str, Layer]:
-    """Every layer of weights by name, and `all` parameters together; Gram matrices are those of
-    some of the snapshots, `rows`."""
-    starts = [*path.tensors.values(), path.size]
-    names = [name.rpartition(".")[0] for name in path.tensors]
-    weighed = {name.removesuffix(".weight") for name in path.tensors if name.endswith(".weight")}
-    columns = max(1, NUMBERS // path.snapshots)
-    read: dict[str, list[Layer]] = {}
-    for name, start, stop in zip(names, starts, starts[1:], strict=False):
-        for first in range(start, stop, columns):
-            part = path.columns(slice(first, min(first + columns, stop)))
-            if stop == path.size:
-                part = part[:, : _without_padding(part)]
-            wide = part[rows].astype(np.float64)
-            layer = Layer(wide @ wide.T, accumulated_change(part), final_change(part))
-            read.setdefault(name if name in weighed else "", []).append(layer)
-    found = {name: _together(parts) for name, parts in read.items()}
-    whole = _together(list(found.values()))
-    return {name: layer for name, layer in found.items() if name} | {"all": whole}
 
 
 def adam_of(settings: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -242,7 +198,7 @@ def _travels(found: Found, layers: Mapping[str, Layer]) -> None:
 def _concentration(
     found: Found, name: str, gram: np.ndarray, nulls: Mapping[str, np.ndarray]
 ) -> None:
-    for period, part in _parts(len(gram)).items():
+    for period, part in {"whole": slice(None), **thirds(len(gram))}.items():
         place = f"{name}/{period}"
         values = singular_values(gram[part, part])
         directions = {
@@ -266,13 +222,6 @@ def _concentration(
         found.figures[f"{null}largest_rise/{SEEN}/{name}"] = max(rises)
 
 
-def _parts(count: int) -> dict[str, slice]:
-    """The whole path and its thirds."""
-    ends = [round(count * part / len(PERIODS)) for part in range(len(PERIODS) + 1)]
-    thirds = [slice(*pair) for pair in itertools.pairwise(ends)]
-    return {"whole": slice(0, count), **dict(zip(PERIODS, thirds, strict=True))}
-
-
 def _coordinates(
     found: Found,
     returns: Mapping[str, list[Any]] | None,
@@ -293,7 +242,7 @@ def _coordinates(
     found.arrays["coordinates"] = spectrum.coordinates
     measured = _measures(spectrum)
     found.figures |= measured
-    thin = _spread(end, POINTS)
+    thin = spread(end, POINTS)
     for null, gram in nulls.items():
         expected = leading(gram[part, part])
         for name, value in _measures(expected).items():
@@ -360,25 +309,6 @@ def _add_information(found: Found, name: str, values: np.ndarray) -> None:
     share = information(values)
     number = np.unique(np.geomspace(1, len(share), POINTS).round().astype(int))
     found.series[name] = number, share[number - 1]
-
-
-def _together(parts: list[Layer]) -> Layer:
-    return Layer(
-        np.sum([part.gram for part in parts], axis=0),
-        np.concatenate([part.accumulated for part in parts]),
-        np.concatenate([part.final for part in parts]),
-    )
-
-
-def _without_padding(part: np.ndarray) -> int:
-    """The columns of the end of a path [n, c] but for the last ones that are 0 throughout."""
-    used = np.flatnonzero(part.any(axis=0))
-    return int(used[-1]) + 1 if used.size else 0
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """At most so many of `count` places, evenly spread, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> float:

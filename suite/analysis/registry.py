@@ -12,6 +12,7 @@ from suite.analysis.gradient_subspaces import GradientSubspaces
 from suite.analysis.path_curvature import PathCurvature
 from suite.analysis.policy_path import PolicyPath
 from suite.analysis.protocol import Analysis
+from suite.analysis.reconstruction import Reconstruction
 from suite.analysis.weight_norms import WeightNorms
 from suite.extensions import ANALYSES_GROUP, Extended, unversioned
 from suite.recordings.protocol import LookSettings
@@ -37,6 +38,7 @@ ANALYSES: MutableMapping[str, type[Analysis]] = Extended(
         "dead_units": DeadUnits,
         "gradient_subspaces": GradientSubspaces,
         "path_curvature": PathCurvature,
+        "reconstruction": Reconstruction,
     },
     ANALYSES_GROUP,
     unusable,

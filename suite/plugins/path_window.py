@@ -90,6 +90,15 @@ class PathWindow:
         later = increments.sum(0) - increments.cumsum(0)
         return (self.newest.double() - later).to(self.increments.dtype)
 
+    def gram(self, segment: int = 0) -> Tensor:
+        """The Gram matrix [n, n] of the snapshots in one segment, float64, oldest first."""
+        self._include_pending()
+        unit = torch.eye(self.count, dtype=torch.float64, device=self.products.device)
+        gram = _Gram(self, segment, "none").multiply(unit)
+        gram = (gram + gram.T) / 2
+        gram.diagonal().clamp_(min=0.0)  # rounding alone could make it negative
+        return gram
+
     def combination(self, weights: Tensor, segment: slice = slice(None)) -> Tensor:
         """The weighted sum [m] of the snapshots for weights [n] in float64, oldest first."""
         earlier = torch.roll(weights.cumsum(0) - weights, self.oldest)

@@ -502,7 +502,7 @@ BAD = [
         "analyses: [path]",
         (
             "{S}:7: unknown analysis 'path'; known: dead_units, gradient_subspaces, "
-            "path_curvature, policy_path, weight_norms; correct the name"
+            "path_curvature, policy_path, reconstruction, weight_norms; correct the name"
         ),
     ),
     (

@@ -1,0 +1,110 @@
+"""A recorded path layer by layer: Gram matrices, travels, and combinations of its snapshots."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from suite.analysis.policy_spectrum import accumulated_change, final_change
+from suite.plugins.path_window import PathWindow
+from suite.recordings.path import RecordedPath
+
+NUMBERS = 2**24  # of a path that are read at once
+MOVING = 0.8  # share of a layer's parameters, those that travel farthest, whose detours count
+PERIODS = ("early", "middle", "later")
+
+
+@dataclass
+class Layer:
+    """A layer's path, or that of all parameters: its Gram matrix [n, n], and how far each parameter
+    travels and gets, [m] each."""
+
+    gram: np.ndarray
+    accumulated: np.ndarray
+    final: np.ndarray
+
+    @property
+    def detours(self) -> np.ndarray:
+        """Accumulated over final change of the parameters that travel farthest and end elsewhere
+        than they began."""
+        farthest = self.accumulated >= np.quantile(self.accumulated, 1 - MOVING)
+        counted = farthest & (self.final > 0)
+        return np.asarray(self.accumulated[counted] / self.final[counted])
+
+
+def read_layers(path: RecordedPath, rows: np.ndarray) -> dict[str, Layer]:
+    """Every layer of weights by name, and `all` parameters together; Gram matrices are those of
+    some of the snapshots, `rows`."""
+    starts = [*path.tensors.values(), path.size]
+    names = [name.rpartition(".")[0] for name in path.tensors]
+    weighed = {name.removesuffix(".weight") for name in path.tensors if name.endswith(".weight")}
+    read: dict[str, list[Layer]] = {}
+    for name, start, stop in zip(names, starts, starts[1:], strict=False):
+        for columns in _in_parts(path, start, stop):
+            part = path.columns(columns)
+            if stop == path.size:
+                part = part[:, : _without_padding(part)]
+            layer = Layer(gram_of(part[rows]), accumulated_change(part), final_change(part))
+            read.setdefault(name if name in weighed else "", []).append(layer)
+    found = {name: _together(parts) for name, parts in read.items()}
+    whole = _together(list(found.values()))
+    return {name: layer for name, layer in found.items() if name} | {"all": whole}
+
+
+def read_gram(path: RecordedPath, rows: np.ndarray) -> np.ndarray:
+    """The Gram matrix [n, n] of some of the snapshots, `rows`, of all parameters."""
+    parts = (gram_of(path.columns(columns)[rows]) for columns in _in_parts(path, 0, path.size))
+    return np.asarray(sum(parts))
+
+
+def gram_of(snapshots: np.ndarray) -> np.ndarray:
+    """The Gram matrix [n, n] of snapshots [n, c] in float64, by the steps between them as PPTB's
+    window has it."""
+    rows = torch.from_numpy(np.ascontiguousarray(snapshots, np.float32))
+    window = PathWindow(torch.empty_like(rows), [slice(0, rows.shape[1])])
+    for row in rows:
+        window.append(row)
+    return window.gram().numpy()
+
+
+def combined(path: RecordedPath, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted sums [c, m], float32, of some of the snapshots, `rows`, for weights [c, n]."""
+    found = np.empty((len(weights), path.size), np.float32)
+    for columns in _in_parts(path, 0, path.size):
+        found[:, columns] = weights @ path.columns(columns)[rows]
+    return found
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """At most so many of `count` places, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def thirds(count: int) -> dict[str, slice]:
+    """The periods of a path of so many snapshots."""
+    ends = [round(count * part / len(PERIODS)) for part in range(len(PERIODS) + 1)]
+    parts = [slice(*pair) for pair in itertools.pairwise(ends)]
+    return dict(zip(PERIODS, parts, strict=True))
+
+
+def _in_parts(path: RecordedPath, start: int, stop: int) -> list[slice]:
+    """The columns from `start` to `stop`, so many at a time as are read at once."""
+    columns = max(1, NUMBERS // path.snapshots)
+    return [slice(first, min(first + columns, stop)) for first in range(start, stop, columns)]
+
+
+def _together(parts: list[Layer]) -> Layer:
+    return Layer(
+        np.sum([part.gram for part in parts], axis=0),
+        np.concatenate([part.accumulated for part in parts]),
+        np.concatenate([part.final for part in parts]),
+    )
+
+
+def _without_padding(part: np.ndarray) -> int:
+    """The columns of the end of a path [n, c] but for the last ones that are 0 throughout."""
+    used = np.flatnonzero(part.any(axis=0))
+    return int(used[-1]) + 1 if used.size else 0
