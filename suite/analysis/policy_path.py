@@ -101,20 +101,19 @@ class PolicyPath:
         if len(rows) < LEAST or not np.isfinite(layers["all"].gram).all():
             return Result(figures=figures)
         interval = self.settings.every * (path.snapshots - 1) / (len(rows) - 1)
-        nulls = {name: self._nulls(run, layer, interval) for name, layer in layers.items()}
         found = Found({}, figures, {})
         _travels(found, layers)
-        for name, layer in layers.items():
-            _concentration(found, name, layer.gram, nulls[name])
+        nulls: dict[str, np.ndarray] = {}
+        for name, layer in layers.items():  # `all` is the last one
+            nulls = self._nulls(run, layer, interval)
+            _concentration(found, name, layer.gram, nulls)
         names = list(layers)[:-1]
         if len(names) > 2:
             first, second, last = (
                 found.figures[f"{SEEN}/{name}/whole"] for name in (names[0], names[1], names[-1])
             )
             found.figures[f"second_less_others/{SEEN}"] = second - min(first, last)
-        _coordinates(
-            found, run.record["series"].get("return"), run.spec, layers["all"], nulls["all"]
-        )
+        _coordinates(found, run.record["series"].get("return"), run.spec, layers["all"], nulls)
         return Result(found.series, found.figures, found.arrays)
 
     def _nulls(self, run: RecordedRun, layer: Layer, interval: float) -> dict[str, np.ndarray]:

@@ -88,13 +88,29 @@ def following(path: torch.Tensor, stops: list[int]) -> PathWindow:
     return window
 
 
+@pytest.fixture(scope="module")
+def followed(path: torch.Tensor) -> PathWindow:
+    return following(path, stops=list(range(100, len(path), 500)))
+
+
+@pytest.fixture(scope="module")
+def directions(path: torch.Tensor) -> torch.Tensor:
+    """The right singular vectors of the window's snapshots as rows, float64.
+
+    By a QR decomposition and the SVD of its small factor: as exact as `torch.linalg.svd` of the
+    snapshots, and minutes faster.
+    """
+    rows = path[-SNAPSHOTS:].double()
+    basis, factor = torch.linalg.qr(rows.T)
+    left = torch.linalg.svd(factor).U
+    return (basis @ left).T
+
+
 @pytest.mark.parametrize("trim_rank", [8, 64])
-def test_agreement_with_a_full_float64_svd(path, trim_rank):
+def test_agreement_with_a_full_float64_svd(path, followed, directions, trim_rank):
     n = min(SNAPSHOTS, len(path))
-    window = following(path, stops=list(range(100, len(path), 500)))
-    move = window.trim_and_boost(trim_rank, 2, 0.1).vector.double()
-    rows = path[-n:].double()
-    vt = torch.linalg.svd(rows, full_matrices=False).Vh
+    move = followed.trim_and_boost(trim_rank, 2, 0.1).vector.double()
+    rows, vt = path[-n:].double(), directions
     newest, oldest = rows[-1], rows[0]
     kept, leading = vt[:trim_rank], vt[:2]
     reference = kept.T @ (kept @ newest) - newest + 0.1 * leading.T @ (leading @ (newest - oldest))
