@@ -98,6 +98,16 @@ class Paper:
         """How many of its claims of each kind are in each state."""
         return counts(one.verdict for one in self.judged)
 
+    @property
+    def with_runs(self) -> list[Judged]:
+        """Claims that runs say something of."""
+        return [one for one in self.judged if one.verdict.state != "not run"]
+
+    @property
+    def without_runs(self) -> list[Judged]:
+        """Claims that are not run."""
+        return [one for one in self.judged if one.verdict.state == "not run"]
+
 
 @dataclass(frozen=True)
 class TaskGroup:

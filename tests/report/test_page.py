@@ -50,6 +50,24 @@ def test_observed_null_and_paper_stand_side_by_side(source: str) -> None:
     assert "8 seeds a cell" in told["reached"] and "smoke" in told["reached"]
 
 
+def test_claims_that_are_not_run_are_folded_away_with_what_would_settle_them(  # type: ignore[no-untyped-def]
+    project, runs, tmp_path
+) -> None:
+    there = [run for run in runs if run.cell.startswith("hill")]
+    claims = [claim for study in project.studies.values() for claim in study.claims]
+    verdicts = [judge(claim, there, expectations(project)) for claim in claims]
+    waiting = [verdict.claim for verdict in verdicts if verdict.state == "not run"]
+    assert 0 < len(waiting) < len(claims)
+    write_report(project, there, verdicts, tmp_path)
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    papers = source[source.index('id="paper-first"') : source.index('id="curves"')]
+    folded = "".join(re.findall(r"<details>.*?</details>", papers, re.S))
+    for claim in claims:
+        assert (f">{claim.id}</a>" in folded) == (claim.id in waiting)
+        assert papers.count(f">{claim.id}</a> ·") == 1
+    assert "1 claim without runs" in folded
+
+
 def test_each_open_claim_has_what_would_settle_it(source: str, page: Page) -> None:
     commands = re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", source)
     assert [re.sub(r"</?span>", "", command) for command in commands] == [
