@@ -70,10 +70,11 @@ class PolicyPath:
       and, with Adam, `noise`; `largest_rise/dimensionality_80/<layer>`, the largest step from one
       third to the next, and the same of the nulls; `second_less_others/dimensionality_80`;
     - of the part until the return has risen, for all parameters: `monotonicity` and `one_way` of
-      the first coordinate, slopes of `sign_changes`, `frequency` and `coordinate_detour` of the
-      first eight over their number, each with its nulls; `tracks_return/<k>`, correlation of a
-      coordinate with the return at evaluations, and `tracks_return_less_time`, the better of the
-      first two less that of time itself.
+      the first coordinate; `amplitude_kept`, how large the next seven are in the second half over
+      the first; slopes of `sign_changes`, `frequency` and `coordinate_detour` of all eight over
+      their number, each with its nulls; `tracks_return/<k>`, correlation of a coordinate with the
+      return at evaluations, and `tracks_return_less_time`, the better of the first two less that of
+      time itself.
 
     Series over something else than steps: `information/<layer>/<period>` over directions, with its
     `fitted_information`; `accumulated_quantiles` and `detour_quantiles/<layer>` over the share of
@@ -81,10 +82,10 @@ class PolicyPath:
     over the snapshots' steps, as if updates were evenly spread over training. Arrays:
     `singular_values/<layer>` and `coordinates`.
 
-    Of a path that is not finite only `snapshots` is known.
+    A layer that stays at zero is left out; of a path that is not finite only `snapshots` is known.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     Settings: ClassVar[type[BaseModel]] = PolicyPathSettings
 
     def __init__(self, settings: PolicyPathSettings) -> None:
@@ -97,8 +98,9 @@ class PolicyPath:
         path = run.path(every=self.settings.every)
         rows = spread(path.snapshots, self.settings.snapshots)
         layers = read_layers(path, rows)
+        layers = {name: layer for name, layer in layers.items() if layer.gram.any()}
         figures = {"snapshots": float(path.snapshots)}
-        if len(rows) < LEAST or not np.isfinite(layers["all"].gram).all():
+        if len(rows) < LEAST or not layers or not np.isfinite(layers["all"].gram).all():
             return Result(figures=figures)
         interval = self.settings.every * (path.snapshots - 1) / (len(rows) - 1)
         found = Found({}, figures, {})
@@ -171,7 +173,8 @@ def _travels(found: Found, layers: Mapping[str, Layer]) -> None:
         }
         detours = layer.detours
         figures["detour"] = np.median(detours) if detours.size else np.nan
-        walk = np.sqrt(2 / np.pi) * np.sqrt(energies).sum() / np.sqrt(energies.sum())
+        with np.errstate(invalid="ignore"):  # of a layer that never moves
+            walk = np.sqrt(2 / np.pi) * np.sqrt(energies).sum() / np.sqrt(energies.sum())
         figures["detour_over_walk"] = figures["detour"] / (walk / stats.norm.isf(0.25))
         found.figures |= {f"{what}/{name}": float(value) for what, value in figures.items()}
         # In a walk all parameters travel alike, and get as far as a Gaussian is from 0.
@@ -230,8 +233,9 @@ def _coordinates(
 ) -> None:
     """The leading coordinates of all parameters until the return has risen."""
     count = len(everything.gram)
-    begin = spec.agent.settings.get("warmup_steps", 0)
+    begin = spec.agent.settings.get("collect_steps", spec.agent.settings.get("warmup_steps", 0))
     steps = np.linspace(begin, spec.budget, count)
+    returns = _from(begin, returns)
     end = count if returns is None else int(np.searchsorted(steps, risen(returns), "right"))
     found.figures["looked_at"] = end / count
     if end < LEAST:
@@ -257,6 +261,14 @@ def _coordinates(
         found.figures |= _tracking(spectrum.coordinates, steps[part], returns)
 
 
+def _from(step: int, series: Mapping[str, list[Any]] | None) -> Mapping[str, list[Any]] | None:
+    """A series from a step on."""
+    if series is None:
+        return None
+    later = [i for i, at in enumerate(series["step"]) if at >= step]
+    return {name: [column[i] for i in later] for name, column in series.items()}
+
+
 def _measures(spectrum: PathSpectrum) -> dict[str, float]:
     """How the leading coordinates move, and how that changes from one to the next."""
     curves = spectrum.coordinates
@@ -268,7 +280,12 @@ def _measures(spectrum: PathSpectrum) -> dict[str, float]:
     }
     slopes = {name: float(np.polyfit(number, each, 1)[0]) for name, each in changing.items()}
     first = curves[:, 0]
-    return {"monotonicity": monotonicity(first), "one_way": one_way(first)} | slopes
+    halves = [np.sqrt((half[:, 1:] ** 2).mean(axis=0)) for half in np.array_split(curves, 2)]
+    return {
+        "monotonicity": monotonicity(first),
+        "one_way": one_way(first),
+        "amplitude_kept": float(np.median(halves[1] / halves[0])),
+    } | slopes
 
 
 def _tracking(

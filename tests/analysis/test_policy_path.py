@@ -72,6 +72,16 @@ def test_what_parameters_of_a_walk_travel_is_what_is_told_of_a_walk(what):
     np.testing.assert_allclose(found[8:-8], expected[8:-8], rtol=0.2)
 
 
+@pytest.mark.parametrize("growth", [-2.0, 0.0, 2.0])
+def test_amplitudes_are_told_by_how_much_is_left_of_them(growth):
+    time = np.linspace(0, 1, 400)[:, None]
+    waves = np.sin(2 * np.pi * np.arange(2, 9) * time) * np.exp(growth * time)
+    ways = np.linalg.qr(np.random.default_rng(0).standard_normal((sum(SIZES.values()), 8)))[0]
+    path = np.hstack([np.hstack([50 * time, waves]) @ ways.T, np.zeros((400, PADDING))])
+    figures = analysed(path.astype(np.float32)).figures
+    assert figures["amplitude_kept"] == pytest.approx(np.exp(growth / 2), rel=0.1)
+
+
 def test_the_leading_coordinates_of_an_exact_walk_change_sign_once_more_each():
     path = walk_path(500)
     found = analysed(path, names={"only.weight": 0})
@@ -204,3 +214,15 @@ def test_only_adam_has_a_null_of_noise(settings, expected):
     assert adam_of(settings) == expected
     figures = analysed(walk(), settings=settings).figures
     assert ("noise/monotonicity" in figures) == (expected is not None)
+
+
+def test_a_layer_at_zero_is_left_out_and_one_that_rests_travels_nowhere():
+    path = walk()
+    path[:, : SIZES["hidden1"]] = 0
+    path[:, -SIZES["output"] - PADDING : -PADDING] = 1
+    figures = analysed(path).figures
+    assert not any("hidden1" in name for name in figures)
+    assert figures["unmoved/output"] == 1
+    assert figures["dimensionality_99/output/whole"] == 1
+    assert np.isnan(figures["detour/output"])
+    assert analysed(0 * path).figures == {"snapshots": len(path)}
