@@ -64,6 +64,7 @@ TD3 = {
     "target_noise": 0.2,
     "target_noise_clip": 0.5,
 }
+CLONING = {**TD3, "collect_steps": 40, "optimiser": "adam", "learning_rate": 1e-3}
 SAC = {
     "warmup_steps": 20,
     "batch_size": 16,
@@ -163,6 +164,7 @@ CLASSIFIER = {
 }
 AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "td3": ("inverted-pendulum", TD3),
+    "cloning": ("inverted-pendulum", CLONING),
     "sac": ("inverted-pendulum", SAC),
     "rad": ("pendulum-pixels", RAD),
     "dqn": ("breakout", DQN),

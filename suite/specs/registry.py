@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 from pydantic import BaseModel
 
 from baselines.classifier import Classifier
+from baselines.cloning import Cloning
 from baselines.dqn import DQN
 from baselines.ppo import PPO
 from baselines.rad import RAD
@@ -64,6 +65,7 @@ AGENTS: MutableMapping[str, AgentClass] = Extended(
         "rad": RAD,
         "dqn": DQN,
         "ppo": PPO,
+        "cloning": Cloning,
         "classifier": Classifier,
         "dead_unit_walk": DeadUnitWalk,
     },

@@ -1,6 +1,6 @@
 """PyTorch's optimisers on one flat [S, m] tensor: one call steps every seed.
 
-Both are elementwise, so seeds cannot influence each other. `learning_rate` may be set at any time.
+All are elementwise, so seeds cannot influence each other. `learning_rate` may be set at any time.
 """
 
 import numpy as np
@@ -131,4 +131,24 @@ class RMSprop:
         if self._momentum is not None:
             self._momentum.copy_(torch.as_tensor(state["momentum"]))
         self._steps.fill_(int(state["steps"][0]))
+        self.learning_rate = float(state["learning_rate"][0])
+
+
+class SGD:
+    """torch.optim.SGD of `flat` [S, m], without momentum."""
+
+    def __init__(self, flat: Tensor, learning_rate: float) -> None:
+        self.learning_rate = learning_rate
+        self._flat = flat
+
+    def step(self, gradient: Tensor) -> None:
+        """flat <- flat - learning_rate * gradient [S, m]."""
+        self._flat.sub_(gradient, alpha=self.learning_rate)
+
+    def state(self) -> State:
+        """The learning rate."""
+        return {"learning_rate": np.full(self._flat.shape[0], self.learning_rate)}
+
+    def load_state(self, state: State) -> None:
+        """Continue from what `state` returned."""
         self.learning_rate = float(state["learning_rate"][0])

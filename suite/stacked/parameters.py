@@ -12,7 +12,7 @@ from torch import Tensor
 from suite.stacked.initialisers import INITIALISERS
 from suite.stacked.layers import Convolution, LearnedConstant, Linear, Network
 from suite.stacked.layers import ParameterSlice as ParameterSlice
-from suite.stacked.optimisers import Adam, RMSprop
+from suite.stacked.optimisers import SGD, Adam, RMSprop
 from suite.stacked.streams import State, add_prefix, stream, take_prefix
 
 
@@ -87,7 +87,7 @@ class ParameterGroup:
         self,
         name: str,
         parameters: FlatParameters,
-        optimiser: Adam | RMSprop,
+        optimiser: Adam | RMSprop | SGD,
         with_target: bool = False,
     ) -> None:
         self.name = name

@@ -24,8 +24,9 @@ class OffPolicyLoop:
 
     Step t (from 0) acts, stores the transition and, from `warmup_steps` on, learns once every
     `update_every` steps (sfujim/TD3 main.py); agents with a `gradient_steps` setting learn as many
-    times there. Only a terminal end stops bootstrapping; a truncated episode's last value still
-    counts.
+    times there, and those with a `collect_steps` setting play that many steps only and then learn
+    from their replay as it is. Only a terminal end stops bootstrapping; a truncated episode's last
+    value still counts.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class OffPolicyLoop:
         update_every = int(run.agent.settings["update_every"])
         self._warmup, self._update_every = warmup, update_every
         self._gradient_steps = int(run.agent.settings.get("gradient_steps", 1))
+        self._collect = int(run.agent.settings.get("collect_steps", run.budget))
         first_update = -(-warmup // update_every) * update_every
         self.learner = Learner(
             run,
@@ -76,6 +78,18 @@ class OffPolicyLoop:
     def advance(self) -> None:
         """One environment step of every seed, and a learn call when it is due."""
         started = perf_counter()
+        if self.step < self._collect:
+            self._play()
+        if self.step >= self._warmup and self.step % self._update_every == 0:
+            for _ in range(self._gradient_steps):
+                self.learner.update(self.replay.sample(self._batch_size))
+                if self.agent.updates % CHECK_EVERY == 0:
+                    self.diverged |= ~self.learner.finite()
+        self.step += 1
+        self.seconds.add("total", perf_counter() - started)
+
+    def _play(self) -> None:
+        """One environment step of every seed, remembered in the replay."""
         observation = self.environments.observation
         action = self.agent.act(observation, self.step)
         if self._continuous and not np.isfinite(action).all():
@@ -84,8 +98,7 @@ class OffPolicyLoop:
             action = np.where(rows[:, None], np.float32(0), action)
         acted = perf_counter()
         following, reward, terminal, truncated, finished = self.environments.step(action)
-        stepped = perf_counter()
-        self.seconds.add("environment", stepped - acted)
+        self.seconds.add("environment", perf_counter() - acted)
         for i, episode_return in enumerate(finished):
             if episode_return is not None:
                 self._return_sum[i] += episode_return
@@ -95,13 +108,6 @@ class OffPolicyLoop:
             self.replay.append(observation, action, reward, following, terminal, ended)
         else:
             self.replay.append(observation, action, reward, following, terminal)
-        if self.step >= self._warmup and self.step % self._update_every == 0:
-            for _ in range(self._gradient_steps):
-                self.learner.update(self.replay.sample(self._batch_size))
-                if self.agent.updates % CHECK_EVERY == 0:
-                    self.diverged |= ~self.learner.finite()
-        self.step += 1
-        self.seconds.add("total", perf_counter() - started)
 
     def evaluate(self) -> None:
         """Record the greedy and the training return, plug-in diagnostics."""

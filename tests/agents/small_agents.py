@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from baselines.classifier import Classifier
+from baselines.cloning import Cloning
 from baselines.dqn import DQN
 from baselines.ppo import ADVANTAGE_EPSILON, PPO
 from baselines.rad import RAD
@@ -32,6 +33,12 @@ TD3_SETTINGS = {
     "exploration_noise": 0.1,
     "target_noise": 0.2,
     "target_noise_clip": 0.5,
+}
+CLONING_SETTINGS = {
+    **TD3_SETTINGS,
+    "collect_steps": 7,
+    "optimiser": "sgd",
+    "learning_rate": 0.1,
 }
 SAC_SETTINGS = {
     **OFF_POLICY,
@@ -130,6 +137,12 @@ def td3(seeds, inputs=3, actions=1, high=2.0, change_network=lambda n: n, **chan
     return TD3(settings, (inputs,), space, seeds, change_network)
 
 
+def cloning(seeds, inputs=3, actions=1, high=2.0, change_network=lambda n: n, **changes):
+    settings = Cloning.Settings(**(CLONING_SETTINGS | changes))
+    space = ActionSpec("continuous", actions, -high, high)
+    return Cloning(settings, (inputs,), space, seeds, change_network)
+
+
 def sac(seeds, inputs=3, actions=1, high=2.0, change_network=lambda n: n, **changes):
     settings = SAC.Settings(**(SAC_SETTINGS | changes))
     space = ActionSpec("continuous", actions, -high, high)
@@ -166,6 +179,8 @@ def classifier(seeds, change_network=lambda n: n, **changes):
 AGENTS = {
     "td3": td3,
     "td3-6-actions": lambda seeds: td3(seeds, inputs=17, actions=6, high=1.0),
+    "cloning": cloning,
+    "cloning-adam": lambda seeds: cloning(seeds, 17, 6, 1.0, optimiser="adam", learning_rate=1e-3),
     "sac": sac,
     "sac-6-actions": lambda seeds: sac(seeds, inputs=17, actions=6, high=1.0),
     "rad": rad,

@@ -29,6 +29,6 @@ COMBINATIONS = [
         id=f"{kind}-{name}",
         marks=pytest.mark.long if kind == "rad" and name not in FAST_OF_PIXELS else (),
     )
-    for kind in ("td3", "sac", "rad", "dqn", "ppo", "classifier")
+    for kind in ("td3", "cloning", "sac", "rad", "dqn", "ppo", "classifier")
     for name, plugins in EVERY_PLUGIN.items()
 ]

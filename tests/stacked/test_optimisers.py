@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from suite.stacked.layers import Linear, Network
-from suite.stacked.optimisers import Adam, RMSprop
+from suite.stacked.optimisers import SGD, Adam, RMSprop
 from suite.stacked.parameters import FlatParameters
 
 NETWORK = Network("f", "q", (Linear("hidden1", 7, 9),), (7,))
@@ -13,6 +13,7 @@ OPTIMISERS = {
         lambda p: Adam(p, 1e-2, (0.8, 0.99), 1e-6),
         lambda p: torch.optim.Adam(p, 1e-2, (0.8, 0.99), 1e-6),
     ),
+    "sgd": (lambda p: SGD(p, 1e-2), lambda p: torch.optim.SGD(p, 1e-2)),
     "rmsprop": (
         lambda p: RMSprop(p, 1e-2, 0.9, 1e-6),
         lambda p: torch.optim.RMSprop(p, 1e-2, 0.9, 1e-6),

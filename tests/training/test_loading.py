@@ -14,7 +14,7 @@ from suite.training.shard import LOOPS, train_shard
 SHAPES = {"td3": (4,), "sac": (4,), "classifier": (8,)}
 
 
-@pytest.mark.parametrize("kind", ["td3", "sac", "dqn", "ppo", "classifier"])
+@pytest.mark.parametrize("kind", ["td3", "cloning", "sac", "dqn", "ppo", "classifier"])
 @pytest.mark.parametrize("plugins", [[], [NAP_PLUGIN, PPTB_PLUGIN]], ids=["none", "nap+pptb"])
 def test_a_complete_run_gives_its_agent_without_an_environment(
     kind, plugins, tmp_path, monkeypatch
