@@ -333,8 +333,8 @@ BAD = [
         "kind: td3",
         "kind: tdd3",
         (
-            "{P}:20: unknown agent kind 'tdd3'; known: classifier, cloning, dead_unit_walk, dqn, ppo, rad, "
-            "sac, td3; did you mean 'td3'?"
+            "{P}:20: unknown agent kind 'tdd3'; known: classifier, cloning, dead_unit_walk, dqn, "
+            "ppo, rad, sac, td3; did you mean 'td3'?"
         ),
     ),
     (
