@@ -95,14 +95,18 @@ class Reconstruction:
             if not places:
                 continue
             rebuilt = rebuild(gram[part, part], np.array(places) - part.start, ranks)
-            returns[period] = {}
-            for which, weights in rebuilt.weights.items():
-                policies = combined(path, rows[part], weights)
-                found = [
-                    _return(evaluation, agents[place], policy, place)
-                    for place, policy in zip(places, policies, strict=True)
-                ]
-                returns[period][which] = np.array(found)
+            weights = rebuilt.weights
+            policies = combined(path, rows[part], np.concatenate(list(weights.values())))
+            policies = policies.reshape(len(weights), len(places), -1)
+            returns[period] = {
+                which: np.array(
+                    [
+                        _return(evaluation, agents[place], policy, place)
+                        for place, policy in zip(places, made, strict=True)
+                    ]
+                )
+                for which, made in zip(weights, policies, strict=True)
+            }
             for rank in ranks:
                 figures[f"moved/{rank}/{period}"] = rebuilt.moved[rank]
                 figures[f"snapshots_averaged/{rank}/{period}"] = rebuilt.snapshots_averaged[rank]

@@ -20,14 +20,16 @@ EVERY_PLUGIN = {
     "nap+inflate": [NAP_PLUGIN, acting("inflate")],
     "norm+deaden": [acting("norm"), acting("deaden")],
 }
-# Tasks of pixels take long to build: of the agent that needs them, two combinations are run always.
-FAST_OF_PIXELS = ("none", "nap+pptb")
+# Tasks of pixels take long to build, and a clone has TD3's loop and network: of these agents two
+# combinations are run always.
+OF_FEW = ("rad", "cloning")
+FEW = ("none", "nap+pptb")
 COMBINATIONS = [
     pytest.param(
         kind,
         plugins,
         id=f"{kind}-{name}",
-        marks=pytest.mark.long if kind == "rad" and name not in FAST_OF_PIXELS else (),
+        marks=pytest.mark.long if kind in OF_FEW and name not in FEW else (),
     )
     for kind in ("td3", "cloning", "sac", "rad", "dqn", "ppo", "classifier")
     for name, plugins in EVERY_PLUGIN.items()
