@@ -189,6 +189,8 @@ def test_boost_is_stable_except_where_instability_is_the_point(project: Project)
                     product = s["boost_coefficient"] * window / s["interval"]
                     products.setdefault(plugin.name, set()).add(round(product, 9))
     assert products.pop("pptb_unstable") == {10.0}
+    assert products.pop("pptb_beyond") == {2.0}
+    assert products.pop("pptb_near") == {0.8}
     assert products.pop("pptb_trim") == products.pop("pptb_unboosted") == {0.0}
     assert set().union(*products.values()) == {0.4}
 
