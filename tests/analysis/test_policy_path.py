@@ -226,3 +226,15 @@ def test_a_layer_at_zero_is_left_out_and_one_that_rests_travels_nowhere():
     assert figures["dimensionality_99/output/whole"] == 1
     assert np.isnan(figures["detour/output"])
     assert analysed(0 * path).figures == {"snapshots": len(path)}
+
+
+def test_a_clone_is_looked_at_from_where_its_teacher_stopped():
+    """A return that the clone has before it moves would end the look at once."""
+    path, settings = walk(), ADAM | {"warmup_steps": 100, "collect_steps": BUDGET // 2}
+    returns = evaluations([0] + [12] * 11 + [*range(12), 12])
+    found = analysed(path, returns, settings)
+    assert found.figures["looked_at"] > 0.8
+    assert found.series["coordinate/1"][0][0] == BUDGET // 2
+    assert found.figures["return_with_time"] > 0.9
+    untaught = analysed(path, settings=ADAM | {"warmup_steps": 100})
+    assert untaught.series["coordinate/1"][0][0] == 100

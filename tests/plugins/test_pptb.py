@@ -257,6 +257,22 @@ def test_a_constant_path_is_left_where_it_is():
     assert float(move.norm()) < 1e-12
 
 
+@pytest.mark.parametrize("capacity", [5, 12, 30])
+@pytest.mark.parametrize("looks", [(), (7,), (3, 11, 16)])
+def test_the_gram_matrix_is_that_of_the_rows_held_however_often_it_was_asked_for(capacity, looks):
+    rows = 3 + torch.randn(20, 33, generator=torch.Generator().manual_seed(1)).cumsum(0)
+    segments = [slice(0, 20), slice(20, 33)]
+    window = PathWindow(torch.empty(capacity, 33), segments)
+    for count, row in enumerate(rows, 1):
+        window.append(row)
+        if count in looks:
+            window.gram()
+    held = rows[-min(capacity, 20) :].double()
+    for index, segment in enumerate(segments):
+        expected = held[:, segment] @ held[:, segment].T
+        torch.testing.assert_close(window.gram(index), expected, rtol=1e-5, atol=1e-4)
+
+
 def test_fact_10_the_oldest_row_of_a_full_window_is_dropped():
     rows = torch.arange(13.0).unsqueeze(1) * torch.tensor([1.0, -2.0, 4.0])
     window = window_of(rows, capacity=8)
