@@ -123,9 +123,14 @@ class Reconstruction:
 
 
 def _return(evaluation: Evaluation, agent: LearningAgent, policy: np.ndarray, number: int) -> float:
-    """The mean return of an agent with other parameters [m] of its policy."""
-    agent.groups[agent.policy].parameters.flat.copy_(torch.from_numpy(policy)[None])
-    return float(evaluation.returns(agent.greedy, number).mean())
+    """The mean return of an agent with other parameters [m] of its policy; it keeps its own."""
+    flat = agent.groups[agent.policy].parameters.flat
+    own = flat.clone()
+    flat.copy_(torch.from_numpy(policy)[None])
+    try:
+        return float(evaluation.returns(agent.greedy, number).mean())
+    finally:
+        flat.copy_(own)
 
 
 Which = tuple[str, int]

@@ -73,7 +73,11 @@ def analysed(path, checkpoints, **settings):
         spec=SimpleNamespace(task=None, seed=3),
     )
     whole = {"path_every": EVERY, "ranks": (1, 2, 4, 16), **settings}
-    return Reconstruction(ReconstructionSettings(**whole)).analyse(run)
+    result = Reconstruction(ReconstructionSettings(**whole)).analyse(run)
+    for _, one in agents:
+        flat = one.groups["actor"].parameters.flat
+        np.testing.assert_array_equal(flat[0], path[0] + 7, "the agent has not its own policy")
+    return result
 
 
 def test_trimming_is_the_projection_on_the_leading_singular_directions():

@@ -348,3 +348,16 @@ def test_wrong_settings_are_named():
     command = ["conform", "--analysis", "policy_path", "--arguments", "{evry: 5}"]
     told = str(CliRunner().invoke(suite.cli.app, command).exception)
     assert told.startswith("--arguments:1: unknown key 'evry' in settings of 'policy_path'")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("weight_norms", {}),
+        ("policy_path", {"every": 2}),
+        ("reconstruction", {"path_every": 2, "episodes": 1}),
+    ],
+)
+def test_an_analysis_of_a_path_or_its_weights_keeps_the_laws(kind, settings):
+    assert conform_analysis(kind, settings) == 0
