@@ -7,9 +7,9 @@ import json
 from collections.abc import MutableMapping
 from typing import Any
 
-from suite.analysis.dead_units import DeadUnits
 from suite.analysis.gradient_subspaces import GradientSubspaces
 from suite.analysis.path_curvature import PathCurvature
+from suite.analysis.plasticity import Plasticity
 from suite.analysis.policy_path import PolicyPath
 from suite.analysis.protocol import Analysis
 from suite.analysis.reconstruction import Reconstruction
@@ -35,7 +35,7 @@ ANALYSES: MutableMapping[str, type[Analysis]] = Extended(
     {
         "weight_norms": WeightNorms,
         "policy_path": PolicyPath,
-        "dead_units": DeadUnits,
+        "plasticity": Plasticity,
         "gradient_subspaces": GradientSubspaces,
         "path_curvature": PathCurvature,
         "reconstruction": Reconstruction,

@@ -164,13 +164,16 @@ class SnapshotAverageSettings(PathSettings):
     """Settings of snapshot averaging."""
 
     snapshots: int = Field(ge=2, description="h: how many of the newest snapshots are averaged")
+    decay: float = Field(
+        gt=0, le=1, description="weight of a snapshot over that of the next newer one; 1: the mean"
+    )
 
 
 class SnapshotAverage(PolicyPathPlugin):
     """The policy becomes the mean of its last h snapshots: the null model of trimming.
 
     Of a random walk, trimming n snapshots to rank r is close to averaging the last 0.56 n / r.
-    Nothing is done before h snapshots are there.
+    With a `decay` below 1 the mean is exponential. Nothing is done before h snapshots are there.
     """
 
     VERSION = 3
@@ -180,6 +183,7 @@ class SnapshotAverage(PolicyPathPlugin):
         "interval": 4,
         "unit": "policy_updates",
         "snapshots": 3,
+        "decay": 1.0,
     }
     neutral: ClassVar = {**acting, "interval": 10**6}
     Settings = SnapshotAverageSettings
@@ -188,14 +192,67 @@ class SnapshotAverage(PolicyPathPlugin):
         super().__init__(settings, settings.snapshots)
         self.settings = settings
 
-    def move(self, window: PathWindow) -> Move | None:
+    def move(self, window: PathWindow, seed: int) -> Move | None:
         count = self.settings.snapshots
         if window.count < count:
             return None
-        weights = torch.full((count,), 1.0 / count, dtype=torch.float64, device=self.memory.device)
+        ages = torch.arange(count - 1, -1, -1, dtype=torch.float64, device=self.memory.device)
+        weights = self.settings.decay**ages
+        weights /= weights.sum()
         weights[-1] -= 1.0
         vector = window.combination(weights)
         return Move(vector, 1.0) if bool(torch.isfinite(vector).all()) else None
+
+
+class RandomProjectionSettings(PathSettings):
+    """Settings of the projection on random directions of the path."""
+
+    capacity: int = Field(ge=2, description="k: snapshots held, the oldest is dropped first")
+    rank: int = Field(ge=1, description="r: random directions of the window that are kept")
+
+
+class RandomProjection(PolicyPathPlugin):
+    """The policy's change since the oldest snapshot becomes its projection on r random directions
+    of the window: trimming without the choice of directions.
+
+    Directions are uniform in the span of the snapshots' differences, anew at every change. Nothing
+    is done before there are more than r differences.
+    """
+
+    VERSION = 1
+    kind = "random_projection"
+    acting: ClassVar = {
+        "store_interval": 2,
+        "interval": 4,
+        "unit": "policy_updates",
+        "capacity": 8,
+        "rank": 2,
+    }
+    neutral: ClassVar = {**acting, "interval": 10**6}
+    Settings = RandomProjectionSettings
+
+    def __init__(self, settings: RandomProjectionSettings) -> None:
+        super().__init__(settings, settings.capacity)
+        self.settings = settings
+
+    def attach(self, agent: Agent, total_updates: int) -> None:
+        super().attach(agent, total_updates)
+        self.seeds = tuple(agent.seeds)
+
+    def move(self, window: PathWindow, seed: int) -> Move | None:
+        if window.count < self.settings.rank + 2:
+            return None
+        values, vectors = window.differences()
+        if len(values) <= self.settings.rank:
+            return None
+        # Coordinates of the newest snapshot less the oldest along orthonormal directions.
+        change = values.sqrt() * vectors[:, -1]
+        name = f"random_projection/{int(self.moves[seed])}"
+        drawn = stream(self.seeds[seed], name).standard_normal((len(values), self.settings.rank))
+        basis = torch.linalg.qr(torch.as_tensor(drawn, device=change.device))[0]
+        weights = ((basis @ (basis.T @ change) - change) / values.sqrt()) @ vectors
+        weights[0] -= weights.sum()
+        return Move(window.combination(weights), 1.0)
 
 
 class InflateSettings(PluginSettings):

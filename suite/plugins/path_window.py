@@ -29,6 +29,7 @@ Centre = Literal["none", "mean", "first"]
 BLOCK = 256  # rows whose inner products are taken at once: bounds the working memory
 LARGE = 32_768  # columns of a segment from which increments are multiplied in their own type
 COLUMNS = 256  # of an inner product in float32: more round worse, fewer are slower
+SEEN = 1e-12  # of the largest eigenvalue: smaller ones are rounding
 ROWS = 64  # of a combination in float32, for the same reason
 
 
@@ -112,7 +113,7 @@ class PathWindow:
     def trim_and_boost(
         self,
         trim_rank: int | None,
-        boost_rank: int,
+        boost_rank: int | None,
         boost: float,
         centre: Centre = "none",
     ) -> Move | None:
@@ -120,31 +121,28 @@ class PathWindow:
 
         With the SVD of the n snapshots, the newest one is replaced by its projection on the
         `trim_rank` leading right singular directions (None keeps it whole) plus `boost` times the
-        projection of (newest - oldest) on the `boost_rank` leading ones. `centre` subtracts the
-        mean or the first snapshot before the SVD and adds it back. None is returned for a window
-        with non-finite rows too.
+        projection of (newest - oldest) on the `boost_rank` leading ones (None takes it whole).
+        `centre` subtracts the mean or the first snapshot before the SVD and adds it back. None is
+        returned for a window with non-finite rows too.
         """
         trims = trim_rank is not None and trim_rank < self.count
-        boosts = boost_rank > 0 and boost != 0.0
+        boosts = boost_rank != 0 and boost != 0.0
         if self.count < 2 or not (trims or boosts):
             return None
-        self._include_pending()
-        held = slice(0, self.count)
-        inner = (self.along[:, held], self.products[:, held, held])
-        if not all(bool(torch.isfinite(part).all()) for part in inner):
+        if not self._finite():
             return None
         vector = torch.empty_like(self.newest)
         removed = total = 0.0
         for index, segment in enumerate(self.segments):
             gram = _Gram(self, index, centre)
-            rank = max(
-                trim_rank if trims and trim_rank is not None else 0, boost_rank if boosts else 0
-            )
+            rank = max((trim_rank or 0) if trims else 0, (boost_rank or 0) if boosts else 0)
             rank = min(rank, self.count)
-            _, directions = leading_eigenpairs(
-                gram.multiply, self.count, rank, self.products.device
-            )
-            newest = torch.zeros_like(directions[0])
+            directions = self.products.new_zeros(0, self.count)
+            if rank:
+                _, directions = leading_eigenpairs(
+                    gram.multiply, self.count, rank, self.products.device
+                )
+            newest = directions.new_zeros(self.count)
             newest[-1] = 1.0
             weights = torch.zeros_like(newest)
             energy = gram.energy_of(newest)
@@ -152,12 +150,34 @@ class PathWindow:
             if trims and trim_rank is not None:
                 weights += directions[:trim_rank, -1] @ directions[:trim_rank] - newest
                 removed += min(gram.energy_of(weights), energy)
-            if boosts:
+            if boosts and boost_rank is None:
+                weights[-1] += boost
+                weights[0] -= boost
+            elif boosts:
                 leading = directions[:boost_rank]
                 weights += boost * (leading[:, -1] - leading[:, 0]) @ leading
             uncentred = gram.uncentre(weights.unsqueeze(0)).squeeze(0)
             vector[segment] = self.combination(uncentred, segment)
         return Move(vector, 1.0 - removed / total if total > 0.0 else 1.0)
+
+    def differences(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues [k], descending, and eigenvectors [k, n] of the Gram matrix of the snapshots
+        less the oldest, without those that rounding hides; k = 0 for non-finite rows."""
+        if not self._finite():
+            return self.products.new_zeros(0), self.products.new_zeros(0, self.count)
+        multiply = _Gram(self, 0, "first").multiply
+        values, vectors = leading_eigenpairs(
+            multiply, self.count, self.count - 1, self.products.device
+        )
+        seen = values > SEEN * values[0]
+        return values[seen], vectors[seen]
+
+    def _finite(self) -> bool:
+        """Whether all snapshots are, by their inner products, which are brought up to date."""
+        self._include_pending()
+        held = slice(0, self.count)
+        inner = (self.along[:, held], self.products[:, held, held])
+        return all(bool(torch.isfinite(part).all()) for part in inner)
 
     def _include_pending(self) -> None:
         """Bring the inner products up to date with the snapshots stored since the last call."""

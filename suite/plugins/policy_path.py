@@ -53,8 +53,8 @@ class PolicyPathPlugin(Plugin):
         self.seen = 0
 
     @abstractmethod
-    def move(self, window: PathWindow) -> Move | None:
-        """The change of the window's newest snapshot, None to leave the policy as it is."""
+    def move(self, window: PathWindow, seed: int) -> Move | None:
+        """The change of the newest snapshot in the window of row `seed`, None for no change."""
 
     def after_move(self, group: ParameterGroup, seed: int) -> None:
         """Called after the policy in row `seed` of the group was changed."""
@@ -94,7 +94,7 @@ class PolicyPathPlugin(Plugin):
                 self._change(group, seed, window)
 
     def _change(self, group: ParameterGroup, seed: int, window: PathWindow) -> None:
-        move = self.move(window)
+        move = self.move(window, seed)
         if move is None:
             return
         policy = group.parameters.flat[seed]

@@ -27,7 +27,11 @@ class PPTBSettings(PathSettings):
     trim_rank: int | None = Field(
         ge=1, description="r_t: leading directions kept; null for no trimming"
     )
-    boost_rank: int = Field(ge=0, description="r_b: leading directions boosted; 0 for no boosting")
+    boost_rank: int | None = Field(
+        ge=0,
+        description="r_b: leading directions boosted; 0 for no boosting, null for the window's "
+        "displacement as it is, without projection",
+    )
     boost_coefficient: float = Field(
         ge=0, description="p_b: share of the window's displacement added"
     )
@@ -44,7 +48,7 @@ class PPTBSettings(PathSettings):
 
     @model_validator(mode="after")
     def _ranks(self) -> Self:
-        if self.trim_rank is not None and self.boost_rank > self.trim_rank:
+        if self.trim_rank is not None and (self.boost_rank or 0) > self.trim_rank:
             raise ValueError(
                 f"boost_rank {self.boost_rank} is larger than trim_rank {self.trim_rank}: only "
                 "directions that are kept can be boosted"
@@ -100,7 +104,7 @@ class PPTB(PolicyPathPlugin):
     def __init__(self, settings: PPTBSettings) -> None:
         super().__init__(settings, settings.capacity, settings.layerwise)
         self.settings = settings
-        self.boosts = settings.boost_rank > 0 and settings.boost_coefficient > 0
+        self.boosts = settings.boost_rank != 0 and settings.boost_coefficient > 0
         if self.boosts and settings.boost_times_window >= 1:
             warnings.warn(
                 f"PPTB: boost_coefficient x (capacity x store_interval / interval) = "
@@ -116,7 +120,7 @@ class PPTB(PolicyPathPlugin):
         if self.boosts or self.settings.trim_rank is not None:
             super().attach(agent, total_updates)
 
-    def move(self, window: PathWindow) -> Move | None:
+    def move(self, window: PathWindow, seed: int) -> Move | None:
         s = self.settings
         if window.count < s.first_rows:
             return None

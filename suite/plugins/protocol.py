@@ -30,6 +30,8 @@ class Agent(Protocol):
     """Name of the group that counts as the policy."""
     updates: int
     """Learn calls so far."""
+    seeds: tuple[int, ...]
+    """The seed of each row, for a plug-in's own streams."""
 
 
 class PluginSettings(BaseModel):

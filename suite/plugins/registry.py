@@ -15,13 +15,24 @@ from suite.plugins.controls import (
     Inflate,
     NormOnly,
     ProjectionOnly,
+    RandomProjection,
     SnapshotAverage,
 )
 from suite.plugins.nap import NaP
 from suite.plugins.pptb import PPTB
 from suite.plugins.protocol import Plugin, PluginSettings
 
-OWN = (PPTB, NaP, NormOnly, ProjectionOnly, DecayOnly, SnapshotAverage, Inflate, Deaden)
+OWN = (
+    PPTB,
+    NaP,
+    NormOnly,
+    ProjectionOnly,
+    DecayOnly,
+    SnapshotAverage,
+    RandomProjection,
+    Inflate,
+    Deaden,
+)
 
 
 def unusable(name: str, value: Any) -> str:

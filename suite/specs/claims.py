@@ -366,6 +366,35 @@ class RatioClaim(Claim):
         return self.treatment + self.control
 
 
+class Gains(Spec):
+    """What plug-ins gain in a return, treatment over control above random play, averaged over
+    tasks."""
+
+    figure: ReturnFigure
+    treatment: CellIds
+    control: CellIds
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _aligned(self.treatment, self.control)
+        return self
+
+
+class GainsClaim(Claim):
+    """One gain is larger than another: in another figure, or on other tasks.
+
+    Seeds with the same number are compared with each other.
+    """
+
+    kind: Literal["gains"]
+    more: Gains
+    than: Gains
+
+    def compared(self) -> tuple[str, ...]:
+        more, than = self.more, self.than
+        return more.treatment + more.control + than.treatment + than.control
+
+
 class OrderingClaim(Claim):
     """A figure falls (or rises) from each cell of a list to the next."""
 
@@ -497,6 +526,7 @@ class CostClaim(Claim):
 ClaimSpec = Annotated[
     DifferenceClaim
     | RatioClaim
+    | GainsClaim
     | OrderingClaim
     | ThresholdClaim
     | EquivalenceClaim

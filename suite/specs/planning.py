@@ -177,7 +177,7 @@ def _snapshots(run: RunSpec) -> int:
     policy_updates = updates(run) // int(run.agent.settings.get("policy_delay", 1))
     held = 0
     for plugin in run.plugins:
-        if plugin.kind == "pptb":
+        if plugin.kind in ("pptb", "random_projection"):
             rows = 1 + policy_updates // int(plugin.settings["store_interval"])
             held += min(rows, int(plugin.settings["capacity"]))
         elif plugin.kind == "snapshot_average":

@@ -12,6 +12,7 @@ from suite.specs.claims import (
     CostClaim,
     EquivalenceClaim,
     Figure,
+    GainsClaim,
     SeriesPair,
     ThresholdClaim,
 )
@@ -67,7 +68,7 @@ def is_paired(claim: ClaimSpec) -> bool:
     """Whether seeds with the same number are compared with each other."""
     if isinstance(claim, ThresholdClaim | CorrelationClaim | CostClaim):
         return False
-    return isinstance(claim, EquivalenceClaim) or claim.paired
+    return isinstance(claim, EquivalenceClaim | GainsClaim) or claim.paired
 
 
 def companions(claim: ClaimSpec, cell: str) -> list[str]:
@@ -79,7 +80,7 @@ def companions(claim: ClaimSpec, cell: str) -> list[str]:
 def values_of(claim: ClaimSpec, runs: Sequence[Run], figure: Figure | None = None) -> np.ndarray:
     """[S] a figure (by default what the claim reads) of runs of one cell, in the order given.
 
-    [S, 2] for a correlation of two figures. A diverged seed that has a place in the comparison is
+    [S, 2] for a correlation of two figures, and for two gains. A diverged seed that has a place in the comparison is
     infinite.
     """
     if figure is None:
@@ -87,6 +88,8 @@ def values_of(claim: ClaimSpec, runs: Sequence[Run], figure: Figure | None = Non
             return np.array([seconds(run, claim.clock) for run in runs])
         if isinstance(claim, CorrelationClaim):
             return _correlated(claim, runs)
+        if isinstance(claim, GainsClaim):
+            return _two_figures(runs, claim.more.figure, claim.than.figure)
         figure = claim.figure
     if not isinstance(claim, ThresholdClaim) or claim.diverged is None:
         return figure_values(runs, figure)
@@ -146,8 +149,11 @@ def _correlated(claim: CorrelationClaim, runs: Sequence[Run]) -> np.ndarray:
     if isinstance(claim.pair, SeriesPair):
         pairs = [pair_of_series(run, claim.pair) for run in runs]
         return np.array([float(coefficient(claim.method, *pair)) for pair in pairs])
-    columns = [figure_values(runs, figure) for figure in claim.pair.figures]
-    return np.stack(columns, axis=-1)
+    return _two_figures(runs, *claim.pair.figures)
+
+
+def _two_figures(runs: Sequence[Run], first: Figure, second: Figure) -> np.ndarray:
+    return np.stack([figure_values(runs, figure) for figure in (first, second)], axis=-1)
 
 
 def _with_common_seeds(claim: ClaimSpec, runs: RunsByCell, cell: str) -> list[Run]:

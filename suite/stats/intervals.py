@@ -199,11 +199,7 @@ def mean_ratio(
     """
     upper, lower = checked(treatment), checked(control)
     for below in lower:
-        if contrast([below], [1.0], precision=precision).low <= 0:
-            raise NoIntervalError(
-                f"the control's mean {below.mean():.4g} is not clearly above zero, so a ratio "
-                "to it says nothing"
-            )
+        _clearly_positive(below, precision)
     tasks = len(upper)
     parts = []
     for above, below in zip(upper, lower, strict=True):
@@ -234,6 +230,60 @@ def mean_ratio(
 
     seen = from_parts([*upper, *lower], of_samples, parts, precision)
     return _as_sure_as_seeds_allow(seen, upper, lower, paired, precision)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Treatment over control in one task, seeds in the same order."""
+
+    task: str
+    above: Sample
+    below: Sample
+
+
+def gain_difference(
+    more: Sequence[Ratio], than: Sequence[Ratio], *, precision: Precision = USUAL
+) -> Interval:
+    """Mean ratio of `more` less that of `than`; ratios of one task have the same seeds.
+
+    t uses the linearisation at the observed values. Raises NoIntervalError as `mean_ratio` does.
+    """
+    weighted = [(1 / len(more), ratio) for ratio in more] + [(-1 / len(than), r) for r in than]
+    tasks: dict[str, list[tuple[float, Ratio]]] = {}
+    for weight, ratio in weighted:
+        above, below = checked([ratio.above, ratio.below])
+        _clearly_positive(below, precision)
+        tasks.setdefault(ratio.task, []).append((weight, Ratio(ratio.task, above, below)))
+    parts, rows = [], []
+    for terms in tasks.values():
+        linear = [
+            w * (r.above - r.above.mean() / r.below.mean() * r.below) / r.below.mean()
+            for w, r in terms
+        ]
+        parts.append(Part.of_mean(np.sum(linear, axis=0), 1.0))
+        # Rows are drawn by their index, so that all values of a seed stay together.
+        rows.append(np.arange(len(linear[0]), dtype=np.float64))
+
+    def of_rows(*drawn: Sample, axis: int = -1) -> Any:
+        total = 0.0
+        for index, terms in zip(drawn, tasks.values(), strict=True):
+            taken = index.astype(np.int64)
+            for weight, ratio in terms:
+                above, below = ratio.above[taken], ratio.below[taken]
+                total = total + weight * above.mean(axis=axis) / below.mean(axis=axis)
+        return total
+
+    seen = from_parts(rows, of_rows, parts, precision)
+    return _as_sure_as_seeds_allow(seen, rows, rows, True, precision)
+
+
+def _clearly_positive(below: Sample, precision: Precision) -> None:
+    """Raises NoIntervalError where the interval of a control's mean reaches zero."""
+    if contrast([below], [1.0], precision=precision).low <= 0:
+        raise NoIntervalError(
+            f"the control's mean {below.mean():.4g} is not clearly above zero, so a ratio "
+            "to it says nothing"
+        )
 
 
 def arrangements(treatment: Sequence[Sample], control: Sequence[Sample], paired: bool) -> int:

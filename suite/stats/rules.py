@@ -22,6 +22,7 @@ from suite.specs.claims import (
     CostClaim,
     DifferenceClaim,
     EquivalenceClaim,
+    GainsClaim,
     GapMargin,
     OrderingClaim,
     RatioClaim,
@@ -34,8 +35,10 @@ from suite.stats.intervals import (
     Interval,
     NoIntervalError,
     Precision,
+    Ratio,
     Sample,
     correlation,
+    gain_difference,
     iqm_difference,
     mean_difference,
     mean_ratio,
@@ -152,6 +155,8 @@ def _compared(claim: ClaimSpec, columns: Columns, precision: Precision) -> list[
             return [_difference(claim, columns, precision)]
         case RatioClaim():
             return [_ratio(claim, columns, precision)]
+        case GainsClaim():
+            return [_gains(claim, columns, precision)]
         case OrderingClaim():
             return _ordering(claim, columns, precision)
         case ThresholdClaim():
@@ -198,6 +203,21 @@ def _ratio(claim: RatioClaim, columns: Columns, precision: Precision) -> Bounds:
             raise NoIntervalError(f"{error} (returns are those above random play)") from error
         raise
     return _one_sided("", interval, claim.direction == "greater", claim.bound, claim.bound)
+
+
+def _gains(claim: GainsClaim, columns: Columns, precision: Precision) -> Bounds:
+    """Supported when the one mean gain less the other lies above zero, contradicted when it lies
+    below."""
+    sides = []
+    for index, side in enumerate((claim.more, claim.than)):
+        ratios = []
+        for treatment, control in zip(side.treatment, side.control, strict=True):
+            random = random_return(columns, control)
+            upper, lower = (columns[c].values[:, index] - random for c in (treatment, control))
+            ratios.append(Ratio(control.split("--")[0], upper, lower))
+        sides.append(ratios)
+    interval = gain_difference(*sides, precision=precision)
+    return _one_sided("", interval, True, 0.0, 0.0)
 
 
 def _ordering(claim: OrderingClaim, columns: Columns, precision: Precision) -> list[Bounds]:

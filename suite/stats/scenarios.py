@@ -129,6 +129,14 @@ def scenarios(shape: Shape = NORMAL) -> tuple[Scenario, ...]:
             "control at 6 standard deviations above zero; a third more or less",
         ),
         Scenario(
+            "gains",
+            _claim(kind="gains", more=_gain("auc"), than=_gain("score")),
+            partial(_two_gains, shape),
+            _shift(2.0),
+            "two figures of a seed, controls at 6 standard deviations above zero, which share half "
+            "of their variance; the treatment adds a third more to the first, or takes it off",
+        ),
+        Scenario(
             "ordering",
             _claim(
                 kind="ordering",
@@ -226,7 +234,7 @@ def _claim(**parts: Any) -> ClaimSpec:
         "settled_at": "smoke",
         "settled_because": "simulated",
     }
-    if parts["kind"] not in ("cost", "correlation"):
+    if parts["kind"] not in ("cost", "correlation", "gains"):
         common["figure"] = "x"
     claim: ClaimSpec = TypeAdapter(ClaimSpec).validate_python(common | parts)
     return claim
@@ -238,6 +246,20 @@ def _sides(tasks: Sequence[str], **parts: Any) -> dict[str, Any]:
         "control": tuple(_cell(task, "none") for task in tasks),
     }
     return sides | parts
+
+
+def _gain(figure: str) -> dict[str, Any]:
+    return _sides("a", figure=figure)
+
+
+def _two_gains(shape: Shape, rng: np.random.Generator, effect: float, seeds: int) -> Columns:
+    found = {}
+    for plugin, gain in (("none", 0.0), ("plugin", effect)):
+        both, *own = (shape.draw(rng, seeds) for _ in range(3))
+        values = 6.0 + np.stack([(both + part) / np.sqrt(2) for part in own], axis=-1)
+        values[:, 0] += gain
+        found[_cell("a", plugin)] = Column(tuple(range(seeds)), values, 0.0)
+    return found
 
 
 def _columns(values: Mapping[str, np.ndarray]) -> dict[str, Column]:

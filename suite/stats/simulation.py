@@ -142,7 +142,7 @@ def _all(found: Mapping[Outcome, float]) -> str:
 
 def _first(columns: Columns, seeds: int) -> dict[str, Column]:
     return {
-        cell: Column(column.seeds[:seeds], column.values[:seeds])
+        cell: replace(column, seeds=column.seeds[:seeds], values=column.values[:seeds])
         for cell, column in columns.items()
     }
 

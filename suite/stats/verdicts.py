@@ -684,7 +684,9 @@ def _analyses(claim: ClaimSpec, cells: Sequence[str], evidence: _Evidence) -> di
 def _cell_evidence(claim: ClaimSpec, cell: str, evidence: _Evidence) -> CellEvidence:
     runs = evidence.runs[cell]
     try:
-        mean = _rounded(float(values_of(claim, runs).mean())) if runs else None
+        values = values_of(claim, runs) if runs else None
+        # Of two figures there is no one mean.
+        mean = _rounded(float(values.mean())) if values is not None and values.ndim == 1 else None
     except NoFigureError:
         # The comparison meets the same error and makes it the verdict's reason.
         mean = None

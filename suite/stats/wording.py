@@ -14,6 +14,7 @@ from suite.specs.claims import (
     DifferenceClaim,
     EquivalenceClaim,
     Figure,
+    GainsClaim,
     GapMargin,
     OrderingClaim,
     RatioClaim,
@@ -35,6 +36,11 @@ def statistic(claim: ClaimSpec) -> str:
         case RatioClaim():
             over = " above random play" if claim.baseline == "random" else ""
             return f"mean ratio of {figure_name(claim.figure)}{over}"
+        case GainsClaim():
+            more, than = figure_name(claim.more.figure), figure_name(claim.than.figure)
+            if more != than:
+                return f"mean ratio of {more} above random play less that of {than}"
+            return f"mean ratio of {more} above random play less that of other tasks"
         case OrderingClaim():
             return f"least step of {figure_name(claim.figure)} between neighbours"
         case ThresholdClaim(typical="cell"):
@@ -65,6 +71,8 @@ def supported_if(claim: ClaimSpec) -> str:
             told = f"it lies {side} {claim.margin:g}"
         case RatioClaim():
             told = f"it lies {'above' if claim.direction == 'greater' else 'below'} {claim.bound:g}"
+        case GainsClaim():
+            told = "it lies above 0"
         case OrderingClaim():
             names = " > ".join(_short(claim, claim.levels))
             if claim.direction == "increasing":
@@ -102,6 +110,8 @@ def contradicted_if(claim: ClaimSpec) -> str:
             return f"it lies {side} {falsifier:g}"
         case RatioClaim():
             return f"it lies {'below' if claim.direction == 'greater' else 'above'} {claim.bound:g}"
+        case GainsClaim():
+            return "it lies below 0"
         case OrderingClaim():
             return "one step goes the other way"
         case ThresholdClaim(typical="cell"):

@@ -27,8 +27,8 @@ from suite.store.evidence import export, read
 from suite.store.store import Store
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("weight_norms", "policy_path", "dead_units")
-SETTINGS = {"policy_path": {"every": 5}, "dead_units": {"every": 1, "observations": 40}}
+KINDS = ("weight_norms", "policy_path", "plasticity")
+SETTINGS = {"policy_path": {"every": 5}, "plasticity": {"every": 1, "observations": 40}}
 
 
 def asked(kind, version=1):
@@ -103,21 +103,22 @@ def test_the_policy_path_has_the_spectrum_of_what_was_recorded(tmp_path, monkeyp
         assert found["figures"][f"noise/dimensionality_80/{layer}/whole"] >= 1
 
 
-def test_dead_units_are_those_of_the_recorded_agents_on_the_recorded_batch(tmp_path):
-    cell = cell_of("dead_units", agent="dqn")
+def test_plasticity_is_that_of_the_recorded_agents_on_the_recorded_batch(tmp_path):
+    cell = cell_of("plasticity", agent="dqn")
     store = trained(cell, tmp_path)
     analysed(cell, store)
     run = cell.runs[0]
     recorded = RecordedRun(run, store)
     weights = load_file(store.folder(run.key()) / "agent.safetensors")
     assert weights, "the agent is there"
-    series = results(cell, store)[0, "dead_units"]["series"]
+    series = results(cell, store)[0, "plasticity"]["series"]
     observations = recorded.observations(size=40)
     steps = [step for step, _ in recorded.agents()]
     assert steps == [0, 25, 50, 75, 80] and len(series) >= 1
     for name, points in series.items():
         assert points["step"] == steps
-        assert all(0 <= value < 1 for value in points["value"]), name
+        low, high = (0, 1) if "fraction" in name else (1, 128)
+        assert all(low <= value <= high for value in points["value"]), name
     # A batch of nothing but zeros kills units whose bias is not positive: the batch matters.
     analysis = build_analysis(run.analyses[0])
     recorded.observations = lambda **settings: 0 * observations
@@ -276,16 +277,16 @@ def test_a_recording_by_too_few_settings_is_refused_where_there_are_two(tmp_path
 def test_an_analysis_that_reads_what_it_does_not_name_does_not_stop_the_others(
     tmp_path, monkeypatch
 ):
-    cell = cell_of("weight_norms", "dead_units")
+    cell = cell_of("weight_norms", "plasticity")
     store = trained(cell, tmp_path)
-    monkeypatch.setattr(ANALYSES["dead_units"], "analyse", lambda self, run: run.path())
+    monkeypatch.setattr(ANALYSES["plasticity"], "analyse", lambda self, run: run.path())
     found = analysed(cell, store)
     assert found.computed == 2 and len(found.failed) == 2
     assert all("is asked for no recording 'path'" in error for error in found.failed.values())
 
 
 def test_dead_units_of_convolutions_are_channels_dead_at_all_places(tmp_path):
-    cell = cell_of("dead_units", agent="dqn", seeds=(0,))
+    cell = cell_of("plasticity", agent="dqn", seeds=(0,))
     store = trained(cell, tmp_path)
     analysis = build_analysis(cell.runs[0].analyses[0])
     recorded = RecordedRun(cell.runs[0], store)
@@ -305,27 +306,29 @@ def test_dead_units_of_convolutions_are_channels_dead_at_all_places(tmp_path):
 @pytest.mark.parametrize(
     ("agent", "settings", "told"),
     [
-        ("rad", {}, r"'actor' takes inputs of shape \(8,\), the recorded observations have shape "
-         r"\(12, 12, 6\): another network"),
-        ("ppo", {"activation": "tanh"}, "'actor' has activations tanh: only units of relu"),
+        ("rad", {}, r"policy network takes inputs of shape \(8,\), the recorded observations have "
+         r"shape \(12, 12, 6\): another network"),
+        ("ppo", {"activation": "tanh"}, None),
         ("ppo", {}, None),
     ],
 )  # fmt: skip
-def test_dead_units_say_of_which_policies_they_know_nothing(tmp_path, agent, settings, told):
-    looks = recordings_of(asked("dead_units"))
+def test_plasticity_says_of_which_policies_it_knows_nothing(tmp_path, agent, settings, told):
+    looks = recordings_of(asked("plasticity"))
     (run,) = small_runs(agent, [0], **settings)
     run = run.model_copy(update={"recordings": looks})
     recorded = RecordedRun(run, train([run], tmp_path))
-    analysis = build_analysis(asked("dead_units"))
+    analysis = build_analysis(asked("plasticity"))
     if told is None:
-        assert analysis.analyse(recorded).series
+        found = {name.partition("/")[0] for name in analysis.analyse(recorded).series}
+        of_relu = set() if settings else {"dead_fraction", "linearised_fraction"}
+        assert found == {"dormant_fraction", "feature_rank", "effective_rank"} | of_relu
     else:
         with pytest.raises(ValueError, match=told):
             analysis.analyse(recorded)
 
 
 def test_a_batch_that_never_filled_is_told_and_stops_no_other_analysis(tmp_path):
-    few = AnalysisSpec(kind="dead_units", settings={"every": 1, "observations": 5000}, version=2)
+    few = AnalysisSpec(kind="plasticity", settings={"every": 1, "observations": 5000}, version=1)
     cell = cell_of("weight_norms")
     looks = {
         "analyses": (*cell.runs[0].analyses, few),
@@ -339,15 +342,15 @@ def test_a_batch_that_never_filled_is_told_and_stops_no_other_analysis(tmp_path)
 
 
 def test_of_agents_and_paths_that_are_not_finite_nothing_is_known(tmp_path, monkeypatch):
-    cell = cell_of("dead_units", "policy_path", seeds=(0,))
+    cell = cell_of("plasticity", "policy_path", seeds=(0,))
     store = trained(cell, tmp_path)
     recorded = RecordedRun(cell.runs[0], store)
-    dead_units, policy_path = (build_analysis(spec) for spec in cell.runs[0].analyses)
+    plasticity, policy_path = (build_analysis(spec) for spec in cell.runs[0].analyses)
     agents = dict(recorded.agents())
     with torch.no_grad():
         agents[80].groups["actor"].parameters.flat.fill_(float("nan"))
     monkeypatch.setattr(recorded, "agents", lambda **settings: iter(agents.items()))
-    for points in document_of(dead_units.analyse(recorded))["series"].values():
+    for points in document_of(plasticity.analyse(recorded))["series"].values():
         assert points["value"][-1] is None and None not in points["value"][:-1]
     known = policy_path.analyse(recorded).figures
     columns = RecordedPath.columns

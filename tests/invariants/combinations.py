@@ -16,6 +16,7 @@ EVERY_PLUGIN = {
     "projection": [acting("projection")],
     "projection+decay": [acting("projection"), acting("decay")],
     "snapshot_average": [acting("snapshot_average")],
+    "random_projection": [acting("random_projection")],
     "nap+pptb": [NAP_PLUGIN, PPTB_PLUGIN],
     "nap+inflate": [NAP_PLUGIN, acting("inflate")],
     "norm+deaden": [acting("norm"), acting("deaden")],

@@ -186,7 +186,23 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "decay": ("decay", {"ratio": 60.0, "fraction": 0.5}),
     "snapshot_average": (
         "snapshot_average",
-        {"store_interval": 1, "interval": 5, "unit": "policy_updates", "snapshots": 4},
+        {
+            "store_interval": 1,
+            "interval": 5,
+            "unit": "policy_updates",
+            "snapshots": 4,
+            "decay": 1.0,
+        },
+    ),
+    "random_projection": (
+        "random_projection",
+        {
+            "store_interval": 1,
+            "interval": 5,
+            "unit": "policy_updates",
+            "capacity": 12,
+            "rank": 2,
+        },
     ),
     "inflate": ("inflate", {"factor": 3.0}),
     "deaden": ("deaden", {"fraction": 0.5, "probe_inputs": 32}),

@@ -56,7 +56,13 @@ def test_decay_falls_in_a_line_to_its_ratio_at_its_fraction(build):
 
 
 def test_snapshot_average_loads_the_mean_of_the_last_snapshots(build):
-    settings = {"store_interval": 1, "interval": 6, "unit": "policy_updates", "snapshots": 4}
+    settings = {
+        "store_interval": 1,
+        "interval": 6,
+        "unit": "policy_updates",
+        "snapshots": 4,
+        "decay": 1.0,
+    }
     base = build("classifier", [])
     policies = [base.policy()[0]]
     for _ in range(6):
@@ -64,9 +70,57 @@ def test_snapshot_average_loads_the_mean_of_the_last_snapshots(build):
     trained = build("classifier", [("snapshot_average", settings)]).train(6)
     assert torch.allclose(trained.policy()[0], torch.stack(policies[-4:]).mean(0), atol=1e-7)
     assert not torch.allclose(trained.policy()[0], policies[-1], atol=1e-6)
+    fading = build("classifier", [("snapshot_average", {**settings, "decay": 0.5})]).train(6)
+    weights = torch.tensor([1.0, 2, 4, 8]) / 15
+    exponential = (weights.unsqueeze(1) * torch.stack(policies[-4:])).sum(0)
+    assert torch.allclose(fading.policy()[0], exponential, atol=1e-7)
     early = {**settings, "interval": 2, "snapshots": 4}
     waiting = build("classifier", [("snapshot_average", early)]).train(2)
     assert torch.equal(waiting.policy()[0], policies[2])
+
+
+def test_random_projection_keeps_a_part_of_the_change_within_the_window(build):
+    settings = {
+        "store_interval": 1,
+        "interval": 8,
+        "unit": "policy_updates",
+        "capacity": 7,
+        "rank": 2,
+    }
+    base = build("classifier", [], seeds=(0, 1))
+    policies = [base.policy()]
+    for _ in range(8):
+        policies.append(base.train(1).policy())
+    window = torch.stack(policies[-7:]).double()  # [n, S, m]
+    trained = build("classifier", [("random_projection", settings)], seeds=(0, 1)).train(8)
+    kept, shares = trained.policy().double() - window[0], []
+    for seed in (0, 1):
+        change = window[-1, seed] - window[0, seed]
+        # A projection: what is left out is at right angles to what is kept, in the window's span.
+        assert float(kept[seed] @ (change - kept[seed])) == pytest.approx(
+            0, abs=1e-3 * float(change @ change)
+        )
+        span = torch.linalg.qr((window[1:, seed] - window[0, seed]).T)[0]
+        assert torch.allclose(span @ (span.T @ kept[seed]), kept[seed], atol=1e-6)
+        share = float(kept[seed] @ kept[seed] / (change @ change))
+        assert 0.01 < share < 0.99
+        shares.append(share)
+    assert shares[0] != pytest.approx(shares[1]), "each seed has directions of its own"
+    alone = build("classifier", [("random_projection", settings)], seeds=(1,)).train(8)
+    assert torch.equal(alone.policy()[0], trained.policy()[1])
+
+
+def test_random_projection_waits_until_it_leaves_something_out(build):
+    settings = {
+        "store_interval": 1,
+        "interval": 2,
+        "unit": "policy_updates",
+        "capacity": 9,
+        "rank": 2,
+    }
+    base = build("classifier", []).train(2)
+    waiting = build("classifier", [("random_projection", settings)]).train(2)
+    assert torch.equal(waiting.policy(), base.policy())
 
 
 def test_inflation_keeps_the_function_of_a_normed_network(build):

@@ -106,6 +106,17 @@ def test_fact_1_boosting_one_row_or_a_closed_path_does_nothing():
     assert float(moved(closed, None, 2, 0.5).norm()) < 1e-12 * float(rows[0].norm())
 
 
+@pytest.mark.parametrize("segments", [None, [slice(0, 12), slice(12, 40)]])
+def test_boosting_without_a_rank_goes_along_the_whole_displacement(segments):
+    rows = random_path(9, 40)
+    found = moved(rows, None, None, 0.3, segments=segments)
+    assert relative(found, 0.3 * (rows[-1] - rows[0])) < 1e-11
+    # The span of all snapshots has the displacement in it.
+    assert relative(moved(rows, None, 9, 0.3, segments=segments), found) < 1e-9
+    trimmed = by_projection(rows, 4, 0, 0.0) + 0.3 * (rows[-1] - rows[0])
+    assert relative(moved(rows, 4, None, 0.3), trimmed) < 1e-9
+
+
 @pytest.mark.parametrize("trim_rank, boost_rank, boost", [(4, 0, 0.0), (4, 2, 0.3), (9, 2, 1.0)])
 def test_fact_2_svd_projection_and_gram_forms_agree(trim_rank, boost_rank, boost):
     rows = random_path(30, 200)

@@ -79,7 +79,9 @@ def test_neutral_settings_leave_the_base_runs_bits(build, kind, neutral):
     assert torch.equal(base.flats(), with_plugin.flats())
 
 
-@pytest.mark.parametrize("name", ["pptb", "snapshot_average", "proj_only", "inflate", "deaden"])
+@pytest.mark.parametrize(
+    "name", ["pptb", "snapshot_average", "random_projection", "proj_only", "inflate", "deaden"]
+)
 def test_plugins_that_keep_the_network_change_training(build, name):
     base = build("classifier", []).train(40)
     assert not torch.equal(base.flats(), build("classifier", [name]).train(40).flats())

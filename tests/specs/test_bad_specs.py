@@ -395,7 +395,7 @@ BAD = [
         "kind: pttb",
         (
             "{P}:54: unknown plug-in kind 'pttb'; known: deaden, decay, inflate, nap, norm, pptb, "
-            "projection, snapshot_average; did you mean 'pptb'?"
+            "projection, random_projection, snapshot_average; did you mean 'pptb'?"
         ),
     ),
     (
@@ -501,8 +501,8 @@ BAD = [
         "analyses: [policy_path]",
         "analyses: [path]",
         (
-            "{S}:7: unknown analysis 'path'; known: dead_units, gradient_subspaces, "
-            "path_curvature, policy_path, reconstruction, weight_norms; correct the name"
+            "{S}:7: unknown analysis 'path'; known: gradient_subspaces, path_curvature, "
+            "plasticity, policy_path, reconstruction, weight_norms; correct the name"
         ),
     ),
     (
@@ -718,7 +718,7 @@ BAD = [
         "kind: treshold",
         (
             "{S}:29: unknown claim kind 'treshold'; known: correlation, cost, difference, "
-            "equivalence, ordering, ratio, threshold; did you mean 'threshold'?"
+            "equivalence, gains, ordering, ratio, threshold; did you mean 'threshold'?"
         ),
     ),
     (

@@ -100,7 +100,7 @@ def test_a_registered_agent_is_known_beside_the_suites_own(install: Install) -> 
 
 def analyses() -> Mapping[str, Any]:
     """As a fresh process has them: of `ANALYSES` only the suite's own, by name, are looked at."""
-    own = {name: ANALYSES[name] for name in ("weight_norms", "policy_path", "dead_units")}
+    own = {name: ANALYSES[name] for name in ("weight_norms", "policy_path", "plasticity")}
     return Extended(own, "rl_claims.analyses", unusable_analysis)
 
 
@@ -145,7 +145,7 @@ def test_a_registered_analysis_is_known_beside_the_suites_own(install: Install) 
     install(ANALYSIS, "rl_claims.analyses", {"counted": "Counted"})
     found = analyses()
     assert found["counted"].VERSION == 2
-    assert set(found) == {"weight_norms", "policy_path", "dead_units", "counted"}
+    assert set(found) == {"weight_norms", "policy_path", "plasticity", "counted"}
 
 
 @pytest.mark.parametrize(

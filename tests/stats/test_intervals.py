@@ -8,8 +8,10 @@ from scipy import stats
 from suite.stats.intervals import (
     NoIntervalError,
     Precision,
+    Ratio,
     bootstrapped,
     contrast,
+    gain_difference,
     iqm_difference,
     mean_difference,
     mean_ratio,
@@ -86,9 +88,37 @@ def test_a_ratio_is_the_mean_over_tasks_of_ratios_of_means() -> None:
     assert mean_ratio(treatment, control, paired=False).low < seen.low
 
 
+def test_a_difference_of_gains_is_that_of_mean_ratios_over_tasks() -> None:
+    rng = np.random.default_rng(3)
+    a, b, c, d = (1 + 0.1 * rng.normal(size=8) for _ in range(4))
+    more = [Ratio("hopper", 3 * a, b), Ratio("walker", 2 * c, d)]
+    than = [Ratio("ant", 4 * a, b)]
+    seen = gain_difference(more, than)
+    expected = (3 * a.mean() / b.mean() + 2 * c.mean() / d.mean()) / 2 - 4 * a.mean() / b.mean()
+    assert seen.observed == pytest.approx(expected)
+    # Alone, it is the mean ratio less what is known.
+    alone = gain_difference([Ratio("hopper", 3 * a, b)], [Ratio("ant", np.ones(8), np.ones(8))])
+    ratio = mean_ratio([3 * a], [b], paired=True)
+    assert alone.observed == pytest.approx(ratio.observed - 1)
+    assert alone.low == pytest.approx(ratio.low - 1, abs=0.01)
+
+
+def test_gains_that_seeds_share_cancel() -> None:
+    rng = np.random.default_rng(4)
+    above, below = 2 + rng.normal(size=(2, 8)) / 4
+    more, than = Ratio("hopper", above + 0.1, below), Ratio("hopper", above, below)
+    apart = Ratio("ant", above, below)
+    together, separate = gain_difference([more], [than]), gain_difference([more], [apart])
+    assert together.observed == pytest.approx(separate.observed)
+    assert together.high - together.low < (separate.high - separate.low) / 4
+
+
 def test_a_ratio_to_what_may_be_zero_is_refused() -> None:
     with pytest.raises(NoIntervalError, match="not clearly above zero"):
         mean_ratio([np.ones(3)], [np.array([-1.0, 0.0, 2.0])], paired=True)
+    with pytest.raises(NoIntervalError, match="not clearly above zero"):
+        unclear = Ratio("ant", np.ones(3), np.array([-1.0, 0.0, 2.0]))
+        gain_difference([Ratio("hopper", np.ones(3), np.ones(3))], [unclear])
 
 
 def test_one_seed_has_no_interval() -> None:

@@ -35,7 +35,7 @@ def claim(kind: str, **parts: Any) -> ClaimSpec:
         common |= {"treatment": [B], "control": [A]}
     if kind in ("difference", "ratio"):
         common |= {"direction": "greater", "paired": True}
-    if kind != "cost":
+    if kind not in ("cost", "gains"):
         common["figure"] = "accuracy"
     return TypeAdapter(ClaimSpec).validate_json(json.dumps(common | parts))
 
@@ -118,6 +118,32 @@ def test_a_ratio_above_random_play(make_run) -> None:  # type: ignore[no-untyped
     verdict = judge(claim("ratio", figure="final_return", baseline="random"), runs)
     assert (verdict.state, verdict.observed) == ("supported", pytest.approx(1.5, abs=0.01))
     assert judge(claim("ratio", figure="final_return", bound=1.4), runs).state == "contradicted"
+
+
+def test_gains_of_two_figures_are_compared_above_random_play(make_run) -> None:  # type: ignore[no-untyped-def]
+    task = {"environment": "Toy-v0", "paper_environment": "", "random_return": 10.0}
+    spec = {"task": task, "budget": 100}
+
+    def runs(early: float) -> list[Any]:
+        return [
+            make_run(
+                cell, seed, spec=spec, series={"return": [10.0, middle + 0.01 * seed**2, 30.0]}
+            )
+            for cell, middle in ((A, 20.0), (B, early))
+            for seed in SEEDS
+        ]
+
+    side = {"treatment": [B], "control": [A]}
+    gains = claim("gains", more={"figure": "auc"} | side, than={"figure": "score"} | side)
+    # Both reach 30, the one sooner.
+    sooner = judge(gains, runs(28.0))
+    assert sooner.state == "supported"
+    # Areas above random play (0 + 18 + 20) / 3 and (0 + 10 + 20) / 3.
+    assert sooner.observed == pytest.approx(38 / 30 - 1, abs=0.01)
+    assert all(cell.mean is None for cell in sooner.evidence)
+    assert judge(gains, runs(12.0)).state == "contradicted"
+    other = claim("gains", more={"figure": "score"} | side, than={"figure": "auc"} | side)
+    assert judge(other, runs(28.0)).state == "contradicted"
 
 
 def test_a_null_must_be_beaten_by_the_observed_value(make_cell) -> None:  # type: ignore[no-untyped-def]
