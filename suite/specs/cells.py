@@ -312,6 +312,15 @@ class Cells:
                 "a budget beyond the warm-up",
                 "raise the budget, or set warmup_steps under `agent:` of this scale",
             )
+        played = int(agent.settings.get("collect_steps", 0))
+        if played >= spec.budget:
+            self.checker.wrong(
+                budget,
+                f"budget {spec.budget} with {played} collect_steps trains no clone (agent "
+                f"{agent.name!r})",
+                "a budget beyond collect_steps",
+                "raise the budget, or set collect_steps under `agent:` of this scale",
+            )
         n_envs = int(agent.settings.get("n_envs", 1))
         if loop == "on_policy" and spec.budget < int(agent.settings["n_steps"]) * n_envs:
             self.checker.wrong(

@@ -33,10 +33,12 @@ class Presets:
                         self._define(section, name, preset)
         for name, node in self.defined["tasks"].items():
             self._load_task(name, node)
-        for name, node in self.defined["agents"].items():
-            self._load_agent(name, node)
-        for name, node in self.defined["plugins"].items():
-            self._load_plugin(name, node)
+        for section, load in (("agents", self._load_agent), ("plugins", self._load_plugin)):
+            whole = {name: self._whole(section, name, ()) for name in self.defined[section]}
+            for name, preset in whole.items():
+                if preset is not None:
+                    self.defined[section][name] = preset
+                    load(name, preset)
 
     def _define(self, section: str, name: str, node: Node) -> None:
         first = self.defined[section].setdefault(name, node)
@@ -47,6 +49,33 @@ class Presets:
                 "each name once",
                 "rename this one",
             )
+
+    def _whole(self, section: str, name: str, behind: tuple[str, ...]) -> Node | None:
+        """A preset with what it takes from the one that it is `like`, which those `behind` take
+        from it; None if that can't be."""
+        node = self.defined[section][name]
+        if not isinstance(node.value, dict) or "like" not in node.value:
+            return node
+        place, other = node.value["like"], node.value["like"].value
+        if "kind" in node.value:
+            wrong = f"{name!r} has a kind of its own"
+            self.checker.wrong(
+                node.at(("kind",)), wrong, "that of the preset it is like", "drop it"
+            )
+        elif other not in self.defined[section]:
+            wrong = f"{name!r} is like an unknown preset of {section}: {other!r}"
+            self.checker.wrong(place, wrong, *known(self.defined[section], other))
+        elif other in (*behind, name):
+            wrong = f"{name!r} is like {other!r}, which is like {name!r}"
+            self.checker.wrong(place, wrong, "one with settings of its own", "write them out")
+        elif (base := self._whole(section, other, (*behind, name))) is not None:
+            own = {key: value for key, value in node.value.items() if key != "like"}
+            if not isinstance(base.value, dict):
+                return None
+            if isinstance(_settings(base).value, dict) and isinstance(_settings(node).value, dict):
+                own["settings"] = _merged(base, _settings(node))
+            return Node({**base.value, **own}, node.path, node.line)
+        return None
 
     def _load_task(self, name: str, node: Node) -> None:
         task = self.checker.model(TaskSpec, node, f"task {name!r}", name=name)

@@ -80,8 +80,8 @@ def companions(claim: ClaimSpec, cell: str) -> list[str]:
 def values_of(claim: ClaimSpec, runs: Sequence[Run], figure: Figure | None = None) -> np.ndarray:
     """[S] a figure (by default what the claim reads) of runs of one cell, in the order given.
 
-    [S, 2] for a correlation of two figures, and for two gains. A diverged seed that has a place in the comparison is
-    infinite.
+    [S, 2] for a correlation of two figures, and for two gains. A diverged seed that has a place in
+    the comparison is infinite.
     """
     if figure is None:
         if isinstance(claim, CostClaim):

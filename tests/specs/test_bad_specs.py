@@ -1007,6 +1007,67 @@ def test_a_cell_described_differently_by_two_studies_is_refused(tmp_path: Path) 
     )
 
 
+def test_a_preset_that_is_like_another_has_its_settings_but_for_its_own(tmp_path: Path) -> None:
+    trim = "  trim:\n    like: pptb\n    settings: {boost_rank: 0}\n"
+    narrow = "  narrow: {like: trim, settings: {trim_rank: 4}}\n"
+    project = load(tmp_path, {**FILES, P: PRESETS + narrow + trim + "  same: {like: narrow}\n"})
+    pptb, found = project.plugins["pptb"], project.plugins["narrow"]
+    assert (found.name, found.kind) == ("narrow", "pptb")
+    assert found.settings == pptb.settings | {"boost_rank": 0, "trim_rank": 4}
+    assert project.plugins["same"].settings == found.settings
+
+
+@pytest.mark.parametrize(
+    ("presets", "error"),
+    [
+        (
+            "  trim: {like: ptb}\n",
+            "{P}:68: 'trim' is like an unknown preset of plugins: 'ptb'; known: pptb, trim; did you "
+            "mean 'pptb'?",
+        ),
+        (
+            "  trim: {like: pptb, kind: pptb}\n",
+            "{P}:68: 'trim' has a kind of its own; that of the preset it is like; drop it",
+        ),
+        (
+            "  trim: {like: pptb, settings: {boost_rnk: 1}}\n",
+            "{P}:68: unknown key 'boost_rnk' in settings of plug-in 'trim'; known: "
+            "boost_coefficient, boost_rank, buffer_after, capacity, centre, interval, layerwise, "
+            "reset_optimiser, store_interval, sync_target, trim_rank, unit; did you mean "
+            "'boost_rank'?",
+        ),
+        (
+            "  trim: {like: boost}\n  boost: {like: trim}\n",
+            "{P}:68: 'trim' is like 'boost', which is like 'trim'; one with settings of its own; "
+            "write them out",
+        ),
+    ],
+)
+def test_a_preset_that_can_be_like_no_other_is_refused(
+    tmp_path: Path, presets: str, error: str
+) -> None:
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {**FILES, P: PRESETS + presets})
+    assert str(refused.value).splitlines()[0] == error.replace("{P}", P)
+
+
+def test_a_clone_that_nothing_is_left_for_is_refused(tmp_path: Path) -> None:
+    settings = "      optimiser: sgd\n      learning_rate: 0.1\n      collect_steps: "
+    clone = PRESETS.replace("kind: td3", "kind: cloning", 1)
+
+    def budget_of(collect_steps: int) -> None:
+        text = f"{settings}{collect_steps}\n      target_noise_clip"
+        load(tmp_path, {P: clone.replace("      target_noise_clip", text, 1), S: STUDY})
+
+    budget_of(4999)
+    with pytest.raises(SpecError) as refused:
+        budget_of(5000)
+    assert str(refused.value) == (
+        f"{S}:11: budget 5000 with 5000 collect_steps trains no clone (agent 'td3'); a budget "
+        "beyond collect_steps; raise the budget, or set collect_steps under `agent:` of this scale"
+    )
+
+
 def test_sac_is_refused_where_actions_are_discrete(tmp_path: Path) -> None:
     files = {
         P: PRESETS.replace("  walk-sign:\n", SOFT + "  walk-sign:\n", 1),
