@@ -59,9 +59,10 @@ class Presets:
         place, other = node.value["like"], node.value["like"].value
         if "kind" in node.value:
             wrong = f"{name!r} has a kind of its own"
-            self.checker.wrong(
-                node.at(("kind",)), wrong, "that of the preset it is like", "drop it"
-            )
+            self.checker.wrong(node.at(("kind",)), wrong, "that of the other preset", "drop it")
+        elif not isinstance(other, str):
+            wrong = f"{name!r} is like {place.plain()!r}"
+            self.checker.wrong(place, wrong, "the name of a preset", "name one")
         elif other not in self.defined[section]:
             wrong = f"{name!r} is like an unknown preset of {section}: {other!r}"
             self.checker.wrong(place, wrong, *known(self.defined[section], other))

@@ -1022,12 +1022,16 @@ def test_a_preset_that_is_like_another_has_its_settings_but_for_its_own(tmp_path
     [
         (
             "  trim: {like: ptb}\n",
-            "{P}:68: 'trim' is like an unknown preset of plugins: 'ptb'; known: pptb, trim; did you "
-            "mean 'pptb'?",
+            "{P}:68: 'trim' is like an unknown preset of plugins: 'ptb'; known: pptb, trim; did "
+            "you mean 'pptb'?",
         ),
         (
             "  trim: {like: pptb, kind: pptb}\n",
-            "{P}:68: 'trim' has a kind of its own; that of the preset it is like; drop it",
+            "{P}:68: 'trim' has a kind of its own; that of the other preset; drop it",
+        ),
+        (
+            "  trim: {like: [pptb]}\n",
+            "{P}:68: 'trim' is like ['pptb']; the name of a preset; name one",
         ),
         (
             "  trim: {like: pptb, settings: {boost_rnk: 1}}\n",

@@ -80,10 +80,7 @@ def slices() -> list[dict[str, Tree]]:
                 "agents": group["agents"],
                 "plugins": [name for names in group["plugins"] for name in names],
             }
-            used = {
-                section: {name: presets[section][name] for name in dict.fromkeys(names[section])}
-                for section in presets
-            }
+            used = {section: whole(presets[section], names[section]) for section in presets}
             cells = {
                 f"{task}--{agent}--{'+'.join(plugins) or 'none'}"
                 for task in group["tasks"]
@@ -101,6 +98,16 @@ def slices() -> list[dict[str, Tree]]:
                 own = {"use": ["rl_claims/plugins"], **own}
                 without = {"use": [], "tasks": used["tasks"], "agents": used["agents"]}
                 found.append({P: tree(without), S: tree(own)})
+    return found
+
+
+def whole(presets: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The presets of these names and those that they are like."""
+    found: dict[str, Any] = {}
+    for name in names:
+        while name not in found:
+            found[name] = presets[name]
+            name = found[name].get("like", name)
     return found
 
 
