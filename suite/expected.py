@@ -256,7 +256,8 @@ def _of(verdict: Verdict, rests_on: Literal["evidence", "runs"]) -> Entry:
 
 
 def _lacks_runs(old: Entry, new: Entry | None) -> bool:
-    reached = -2 if new is None else _reached(new.state, new.look)
+    # Fewer runs than those of some cells only, which are "not run" too, is none at all.
+    reached = -3 if new is None else _reached(new.state, new.look)
     return old.rests_on == "runs" and reached < _reached(old.state, old.look)
 
 

@@ -197,32 +197,17 @@ def mean_ratio(
     t uses the ratio's linearisation at the observed values. Raises NoIntervalError where the
     interval of a control's mean reaches zero, because the ratio then has no finite interval.
     """
+    if paired:
+        sides = enumerate(zip(treatment, control, strict=True))
+        return gain_difference([Ratio(str(i), *pair) for i, pair in sides], [], precision=precision)
     upper, lower = checked(treatment), checked(control)
-    for below in lower:
-        _clearly_positive(below, precision)
     tasks = len(upper)
     parts = []
     for above, below in zip(upper, lower, strict=True):
+        _clearly_positive(below, precision)
         centre, ratio = below.mean(), above.mean() / below.mean()
-        if paired:
-            parts.append(Part.of_mean((above - ratio * below) / centre, 1 / tasks))
-        else:
-            parts.append(Part.of_mean(above / centre, 1 / tasks))
-            parts.append(Part.of_mean(ratio * below / centre, 1 / tasks))
-
-    if paired:
-        # Rows are drawn by their index, so that a seed's two values stay together.
-        rows = [np.arange(len(above), dtype=np.float64) for above in upper]
-
-        def of_rows(*drawn: Sample, axis: int = -1) -> Any:
-            total = 0.0
-            for index, above, below in zip(drawn, upper, lower, strict=True):
-                taken = index.astype(np.int64)
-                total = total + above[taken].mean(axis=axis) / below[taken].mean(axis=axis)
-            return total / tasks
-
-        seen = from_parts(rows, of_rows, parts, precision)
-        return _as_sure_as_seeds_allow(seen, upper, lower, paired, precision)
+        parts.append(Part.of_mean(above / centre, 1 / tasks))
+        parts.append(Part.of_mean(ratio * below / centre, 1 / tasks))
 
     def of_samples(*drawn: Sample, axis: int = -1) -> Any:
         means = [x.mean(axis=axis) for x in drawn]
@@ -244,7 +229,7 @@ class Ratio:
 def gain_difference(
     more: Sequence[Ratio], than: Sequence[Ratio], *, precision: Precision = USUAL
 ) -> Interval:
-    """Mean ratio of `more` less that of `than`; ratios of one task have the same seeds.
+    """Mean ratio of `more` less that of `than`, if any; ratios of one task have the same seeds.
 
     t uses the linearisation at the observed values. Raises NoIntervalError as `mean_ratio` does.
     """

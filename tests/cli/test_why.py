@@ -167,7 +167,7 @@ def test_run_of_an_earlier_spec_is_found_by_the_beginning_of_its_key(suite, proj
     presets = project / "tasks" / "agents.yaml"
     text = presets.read_text()
     start = text.index("walk-sign-rms:")
-    changed = text[start:].replace("step_size:", "step_size: 0.5 #", 1)
+    changed = text[start:].replace("settings:", "settings:\n      step_size: 0.5", 1)
     assert changed != text[start:]
     presets.write_text(text[:start] + changed)
     earlier = next(p.parent.name for p in project.glob("runs/*/spec.json") if _spec_seed(p) == 0)

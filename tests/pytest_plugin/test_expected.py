@@ -223,6 +223,8 @@ def test_what_rests_on_runs_that_are_not_here_stays():
         assert kept == before
         assert (recording.kept, recording.changed) == (("first-C1",), ())
     assert entries(NONE, NONE, {"short": EVIDENCE})[0] == {}
+    some = {"smoke": Entry(state="not run", rests_on="runs")}  # of some of its cells
+    assert entries(NONE, NONE, some)[0] == some
 
 
 def test_a_recording_names_what_is_new_and_what_no_study_has():
