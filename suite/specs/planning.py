@@ -22,6 +22,7 @@ from suite.store.atomic import StoreError, replace_bytes
 # of work.
 SECONDS_PER_UPDATE = {
     "td3": 6.6e-3,
+    "cloning": 1.9e-3,  # of the clone; its teacher is a TD3
     "sac": 9.2e-3,
     "rad": 1.7e-8,  # per pixel and filter of a batch: 70 ms for rad-small, 0.5 s for rad-official
     "dqn": 1.6e-3,
@@ -126,7 +127,12 @@ def _seconds(run: RunSpec) -> float:
     evaluations = 1 + run.budget // run.evaluate_every
     evaluation = evaluations * run.evaluation_episodes * (run.task.episode_limit or EPISODE_STEPS)
     acting = (run.budget + evaluation) * step
-    return updates(run) * update + acting + SECONDS_PER_START.get(run.task.family, 0.0)
+    learning = updates(run) * update
+    if run.agent.kind == "cloning":
+        s = run.agent.settings
+        taught = max(0, int(s["collect_steps"]) - int(s["warmup_steps"])) // int(s["update_every"])
+        learning += taught * (SECONDS_PER_UPDATE["td3"] - update)
+    return learning + acting + SECONDS_PER_START.get(run.task.family, 0.0)
 
 
 def _bytes(run: RunSpec) -> int:

@@ -177,6 +177,23 @@ def test_estimates_follow_replay_snapshots_and_updates(tmp_path: Path) -> None:
     assert memory_estimate(labels) > memory_estimate(walk)
 
 
+def test_a_step_of_a_clones_teacher_is_estimated_as_one_of_td3(tmp_path: Path) -> None:
+    plain, *_ = load(tmp_path, FILES).cells["smoke"]
+    run = plain.runs[0]
+
+    def cloning(collect_steps: int) -> float:
+        own = {"collect_steps": collect_steps, "optimiser": "adam", "learning_rate": 0.0003}
+        settings = run.agent.settings | own
+        agent = run.agent.model_copy(update={"kind": "cloning", "settings": settings})
+        return seconds_estimate(
+            plain.model_copy(update={"runs": (run.model_copy(update={"agent": agent}),)})
+        )
+
+    td3 = seconds_estimate(plain) / len(plain.runs)
+    assert cloning(5000) == pytest.approx(td3)  # all of the budget
+    assert cloning(500) < cloning(2000) < td3
+
+
 @pytest.mark.parametrize("kind", small_runs.AGENTS)
 def test_absurd_sizes_are_refused_or_estimated_at_once(kind: str) -> None:
     """A network beyond any machine must not be built to say how large it is."""
