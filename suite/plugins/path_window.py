@@ -94,8 +94,13 @@ class PathWindow:
     def gram(self, segment: int = 0) -> Tensor:
         """The Gram matrix [n, n] of the snapshots in one segment, float64, oldest first."""
         self._include_pending()
-        unit = torch.eye(self.count, dtype=torch.float64, device=self.products.device)
-        gram = _Gram(self, segment, "none").multiply(unit)
+        held = slice(0, self.count)
+        along = torch.roll(self.along[segment, held], -self.oldest)
+        products = self.products[segment, held, held]
+        products = torch.roll(products, (-self.oldest, -self.oldest), (0, 1))
+        newest = self.newest[self.segments[segment]].double()
+        behind = _later(along, 0)  # of the newest snapshot along it
+        gram = newest @ newest - behind.unsqueeze(1) - behind + _later(_later(products, 0), 1)
         gram = (gram + gram.T) / 2
         gram.diagonal().clamp_(min=0.0)  # rounding alone could make it negative
         return gram
@@ -183,16 +188,21 @@ class PathWindow:
         """Bring the inner products up to date with the snapshots stored since the last call."""
         first = (self.oldest + self.count - self.pending) % self.capacity
         wrapped = max(0, first + self.pending - self.capacity)
-        slots = [*range(first, first + self.pending - wrapped, BLOCK)]
-        blocks = [slice(lo, min(lo + BLOCK, first + self.pending - wrapped)) for lo in slots]
-        blocks += [slice(lo, min(lo + BLOCK, wrapped)) for lo in range(0, wrapped, BLOCK)]
+        blocks: list[slice] = []
+        earlier: list[tuple[slice, slice]] = []  # up to a block itself: the rest is symmetric
+        last = first + self.pending - wrapped
+        for start, stop, lowest in ((first, last, wrapped), (0, wrapped, 0)):
+            for lo in range(start, stop, BLOCK):
+                blocks.append(slice(lo, min(lo + BLOCK, stop)))
+                earlier.append((slice(lowest, blocks[-1].stop), slice(stop, self.count)))
         held = slice(0, self.count)
         for index, segment in enumerate(self.segments):
             products = self.products[index]
-            for block in blocks:
-                fresh = _inner_products(self.increments[:, segment], block, held)
-                products[block, held] = fresh
-                products[held, block] = fresh.T
+            for block, others in zip(blocks, earlier, strict=True):
+                for some in others:
+                    fresh = _inner_products(self.increments[:, segment], block, some)
+                    products[block, some] = fresh
+                    products[some, block] = fresh.T
                 own = products[block, block]
                 products[block, block] = (own + own.T) / 2
             newest = self.newest[segment].double()
@@ -212,6 +222,11 @@ def _inner_products(rows: Tensor, some: slice, others: slice) -> Tensor:
     for few in torch.split(rows, COLUMNS, 1):
         sums += few[some].to(dtype) @ few[others].to(dtype).T
     return sums
+
+
+def _later(values: Tensor, dim: int) -> Tensor:
+    """At each place, the sum of the values at later ones."""
+    return values.flip(dim).cumsum(dim).flip(dim) - values
 
 
 def _type_of_products(increments: Tensor) -> torch.dtype:

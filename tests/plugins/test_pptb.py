@@ -270,7 +270,11 @@ def test_a_constant_path_is_left_where_it_is():
 
 @pytest.mark.parametrize("capacity", [5, 12, 30])
 @pytest.mark.parametrize("looks", [(), (7,), (3, 11, 16)])
-def test_the_gram_matrix_is_that_of_the_rows_held_however_often_it_was_asked_for(capacity, looks):
+@pytest.mark.parametrize("block", [2, 256])
+def test_the_gram_matrix_is_that_of_the_rows_held_however_often_it_was_asked_for(
+    monkeypatch, capacity, looks, block
+):
+    monkeypatch.setattr(path_window, "BLOCK", block)
     rows = 3 + torch.randn(20, 33, generator=torch.Generator().manual_seed(1)).cumsum(0)
     segments = [slice(0, 20), slice(20, 33)]
     window = PathWindow(torch.empty(capacity, 33), segments)
