@@ -187,10 +187,19 @@ class Judging:
 
     def _collected(self) -> list[Run]:
         if self._runs is None:
+            firsts = {
+                (cell.id, scale): cell.first_seed
+                for scale in SCALES
+                for cell in self.project.cells[scale]
+            }
             self._runs = [
                 run
                 for run in collect_runs(self.project, self._store, self._evidence)
-                if self.scale in (None, run.scale) and (self.seeds is None or run.seed < self.seeds)
+                if self.scale in (None, run.scale)
+                and (
+                    self.seeds is None
+                    or run.seed < firsts.get((run.cell, run.scale), 0) + self.seeds
+                )
             ]
         return self._runs
 

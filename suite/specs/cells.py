@@ -170,7 +170,7 @@ class Cells:
                 evaluation_episodes=spec.evaluation_episodes,
                 versions=_versions(task, agent, sound),
             )
-            for seed in range(spec.seeds)
+            for seed in range(spec.first_seed, spec.first_seed + spec.seeds)
         )
         self._add(Cell(id=identity, scale=scale, runs=runs, studies=(study,)), node)
 
@@ -183,6 +183,8 @@ class Cells:
             return
         first = self.places[cell.scale, cell.id]
         different = _difference(present.runs[0], cell.runs[0])
+        if present.first_seed != cell.first_seed:
+            different = f"first_seed: {present.first_seed} and {cell.first_seed}"
         if different:
             self.checker.wrong(
                 node,

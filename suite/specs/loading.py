@@ -115,6 +115,12 @@ def _claims(
 ) -> dict[str, list[ClaimSpec]]:
     """The claims of each study, checked against the cells of all studies."""
     ids = {cell for scale in SCALES for cell in cells.cells[scale]}
+    searched = {
+        name: cell.first_seed
+        for scale in SCALES
+        for name, cell in cells.cells[scale].items()
+        if cell.first_seed
+    }
     # Cells that were refused would show up as unknown.
     complete = not checker.problems
     first: dict[str, Node] = {}
@@ -145,6 +151,15 @@ def _claims(
                         next(find(node, cell), node),
                         f"claim {claim.id!r} names a cell that does not exist: {cell!r}",
                         *known(ids, cell),
+                    )
+                elif cell in searched:
+                    checker.wrong(
+                        next(find(node, cell), node),
+                        f"claim {claim.id!r} names a cell whose seeds start at "
+                        f"{searched[cell]}: {cell!r}",
+                        "cells with seeds from 0 on",
+                        "seeds on which settings were chosen say too much for them; give the cell "
+                        "that is reported a preset of its own",
                     )
     return claims
 

@@ -122,7 +122,14 @@ class ScaleSpec(Spec):
     override settings by name.
     """
 
-    seeds: int = Field(ge=1, le=1000, description="number of seeds: 0, 1, ...")
+    seeds: int = Field(ge=1, le=1000, description="number of seeds")
+    first_seed: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="the others follow it; claims read cells from seed 0 on only, so that settings "
+        "can be chosen on seeds of their own",
+    )
     budget: int = Field(ge=1)
     evaluate_every: int = Field(ge=1)
     evaluation_episodes: int = Field(ge=0)
@@ -174,9 +181,15 @@ class Cell(Spec):
         """The run of a seed, planned or not."""
         return self.runs[0].model_copy(update={"seed": seed})
 
+    @property
+    def first_seed(self) -> int:
+        """0 but for cells on which settings are chosen."""
+        return self.runs[0].seed
+
     def with_seeds(self, count: int) -> "Cell":
-        """The same cell with seeds 0 to `count` - 1."""
-        return self.model_copy(update={"runs": tuple(self.run(seed) for seed in range(count))})
+        """The same cell with so many seeds from its first one on."""
+        seeds = range(self.first_seed, self.first_seed + count)
+        return self.model_copy(update={"runs": tuple(self.run(seed) for seed in seeds)})
 
     @property
     def steps(self) -> int:

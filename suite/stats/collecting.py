@@ -52,7 +52,7 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
 def begun_runs(store: Store, cell: Cell) -> Iterator[RunSpec]:
     """The planned runs, and the seeds that follow them as far as the store has begun them."""
     yield from cell.runs
-    seed = len(cell.runs)
+    seed = cell.first_seed + len(cell.runs)
     while store.state((spec := cell.run(seed)).key()).state != "queued":
         yield spec
         seed += 1

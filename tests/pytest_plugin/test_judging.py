@@ -48,6 +48,24 @@ def test_only_what_a_claim_lacks_is_trained(trainer: Trainer, tmp_path: Path) ->
     assert trainer.asked[16:] == [("labels--mlp--none", 8), ("labels--mlp--none", 9)]
 
 
+def test_seeds_on_which_settings_are_chosen_start_where_the_cell_says(
+    trainer: Trainer, tmp_path: Path
+) -> None:
+    study = tmp_path / "tasks" / "studies" / "small.yaml"
+    cell = """
+  - tasks: [labels]
+    agents: [mlp]
+    plugins: [[huge]]
+    scales:
+      smoke: {seeds: 3, first_seed: 100, budget: 60, evaluate_every: 20, evaluation_episodes: 0}
+"""
+    study.write_text(study.read_text().split("claims:")[0] + cell)
+    found = Judging(tmp_path, train=True, seeds=2).cell("labels--mlp--huge")
+    assert (found.state, found.reason) == ("trained", "2 seeds at smoke")
+    assert Judging(tmp_path, train=True).cell("labels--mlp--huge").reason == "3 seeds at smoke"
+    assert trainer.seeds("huge") == [100, 101, 102]
+
+
 def test_a_cell_without_runs_at_the_scale_is_not_run(trainer: Trainer, tmp_path: Path) -> None:
     found = Judging(tmp_path, train=True).cell("labels--mlp--huge")
     assert (found.state, found.reason) == ("not run", "no study has it at scale smoke")

@@ -1007,6 +1007,30 @@ def test_a_cell_described_differently_by_two_studies_is_refused(tmp_path: Path) 
     )
 
 
+SEARCHED = STUDY.replace("paper: {seeds: 6,", "paper: {seeds: 6, first_seed: 100,")
+
+
+def test_settings_can_be_chosen_on_seeds_of_their_own_which_no_claim_reads(tmp_path: Path) -> None:
+    project = load(tmp_path, {**FILES, S: SEARCHED.split("claims:")[0]})
+    cell = next(c for c in project.cells["paper"] if c.id == "hopper--td3--pptb")
+    assert [run.seed for run in cell.runs] == [100, 101, 102, 103, 104, 105]
+    assert [run.seed for run in cell.with_seeds(2).runs] == [100, 101]
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {**FILES, S: SEARCHED})
+    assert str(refused.value) == (
+        f"{S}:38: claim 'pptb-C15' names a cell whose seeds start at 100: 'hopper--td3--pptb'; "
+        "cells with seeds from 0 on; seeds on which settings were chosen say too much for them; "
+        "give the cell that is reported a preset of its own"
+    )
+
+
+def test_a_cell_with_other_first_seeds_in_two_studies_is_refused(tmp_path: Path) -> None:
+    other = SEARCHED.replace("study: ladder", "study: other").split("claims:")[0]
+    with pytest.raises(SpecError) as refused:
+        load(tmp_path, {**FILES, "tasks/studies/other.yaml": other})
+    assert "in first_seed: 0 and 100; one description" in str(refused.value)
+
+
 def test_a_preset_that_is_like_another_has_its_settings_but_for_its_own(tmp_path: Path) -> None:
     trim = "  trim:\n    like: pptb\n    settings: {boost_rank: 0}\n"
     narrow = "  narrow: {like: trim, settings: {trim_rank: 4}}\n"

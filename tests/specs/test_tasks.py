@@ -192,6 +192,10 @@ def test_boost_is_stable_except_where_instability_is_the_point(project: Project)
     assert products.pop("pptb_beyond") == {2.0}
     assert products.pop("pptb_near") == {0.8}
     assert products.pop("pptb_trim") == products.pop("pptb_unboosted") == {0.0}
+    every = {name: products.pop(name) for name in [*products] if name.startswith("pptb_every_")}
+    assert sorted(set().union(*every.values())) == [0.1, 0.2, 0.4, 1.0, 2.0, 10.0]
+    searched = {name: products.pop(name) for name in [*products] if name[6:7].isdigit()}
+    assert set().union(*searched.values()) == {0.4, 2.0, 4.0} and len(searched) == 12
     assert set().union(*products.values()) == {0.4}
 
 
