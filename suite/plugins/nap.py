@@ -18,7 +18,16 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from suite.plugins.protocol import Agent, Plugin, PluginSettings
-from suite.stacked.layers import Activation, Convolution, Flatten, Layer, Linear, Network, Norm
+from suite.stacked.layers import (
+    Activation,
+    Convolution,
+    Flatten,
+    Layer,
+    Linear,
+    Mirrored,
+    Network,
+    Norm,
+)
 from suite.stacked.parameters import FlatParameters, ParameterGroup
 from suite.stacked.streams import State
 
@@ -64,7 +73,7 @@ def normed_layers(network: Network, settings: NormSettings) -> tuple[str, ...]:
     feeding = []
     for index, layer in enumerate(network.layers):
         if isinstance(layer, Activation):
-            before = [x for x in network.layers[:index] if not isinstance(x, Flatten)]
+            before = [x for x in network.layers[:index] if not isinstance(x, Flatten | Mirrored)]
             feeding += before[-1:]
     if settings.first_layer == "raw":
         feeding = feeding[1:]

@@ -11,8 +11,8 @@ import warnings
 from typing import ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from suite.plugins.path_window import Move, PathWindow
 from suite.plugins.policy_path import PathSettings, PolicyPathPlugin
@@ -136,9 +136,9 @@ class PPTB(PolicyPathPlugin):
             case "append_result":
                 window.append(policy)
         if self.settings.reset_optimiser:
-            for moment in group.optimiser.state().values():
-                if isinstance(moment, Tensor):
-                    moment[seed] = 0.0
+            rows = torch.zeros_like(group.parameters.flat, dtype=torch.bool)
+            rows[seed] = True
+            group.reset_moments(rows)
         if self.settings.sync_target and group.target is not None:
             group.target.flat[seed] = policy
 

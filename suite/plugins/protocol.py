@@ -2,7 +2,8 @@
 
 A plug-in is built from its settings, may change each network before it is initialised
 (`change_network`), then sees the finished agent once (`attach`), where it may hook the optimiser
-steps of the agent's parameter groups, and is called after every learn call (`after_update`).
+steps of the agent's parameter groups, and is called before and after every learn call
+(`before_update`, `after_update`).
 Plug-ins compose in list order. A plug-in draws no random numbers from the agent's streams, and its
 work on one seed never depends on the seed's companions.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+from torch import Tensor
 
 if TYPE_CHECKING:
     from suite.stacked.layers import Network
@@ -88,6 +90,13 @@ class Plugin:
 
     def attach(self, agent: Agent, total_updates: int) -> None:
         """See the finished, initialised agent once; `total_updates` learn calls are planned."""
+
+    def before_update(self, agent: Agent, observations: Tensor) -> None:
+        """Called before every learn call with the observations [S, B, ...] that it learns from.
+
+        A network's activations on them: `group.network.forward(group.parameters.leaves,
+        observations, trace)` fills `trace`, for networks that take observations as they are.
+        """
 
     def after_update(self, agent: Agent) -> None:
         """Called after every learn call, when targets are already updated."""

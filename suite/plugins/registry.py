@@ -21,6 +21,17 @@ from suite.plugins.controls import (
 from suite.plugins.nap import NaP
 from suite.plugins.pptb import PPTB
 from suite.plugins.protocol import Plugin, PluginSettings
+from suite.plugins.remedies import (
+    L2,
+    CReLU,
+    LayerReset,
+    LeakyReLU,
+    PlasticityInjection,
+    ReDo,
+    Regenerative,
+    ShrinkPerturb,
+    UpdateNoise,
+)
 
 OWN = (
     PPTB,
@@ -32,6 +43,15 @@ OWN = (
     RandomProjection,
     Inflate,
     Deaden,
+    L2,
+    Regenerative,
+    ShrinkPerturb,
+    UpdateNoise,
+    ReDo,
+    LeakyReLU,
+    CReLU,
+    LayerReset,
+    PlasticityInjection,
 )
 
 

@@ -395,6 +395,33 @@ class GainsClaim(Claim):
         return more.treatment + more.control + than.treatment + than.control
 
 
+class AcrossClaim(Claim):
+    """What several cells have together differs between two lists of them: their median figure, or
+    the range from the smallest to the largest, of each seed.
+
+    The cells are of one task; seeds with the same number are compared with each other.
+    """
+
+    kind: Literal["across"]
+    figure: Figure
+    summary: Literal["median", "range"] = Field(description="of a seed's figures in a list's cells")
+    treatment: CellIds
+    control: CellIds
+    direction: Literal["greater", "less"]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, cells in (("treatment", self.treatment), ("control", self.control)):
+            if len(set(cells)) < 2:
+                raise ValueError(f"{name}: a {self.summary} needs two cells or more")
+        if len({cell.split("--")[0] for cell in self.compared()}) > 1:
+            raise ValueError("treatment and control: cells of one task")
+        return self
+
+    def compared(self) -> tuple[str, ...]:
+        return self.treatment + self.control
+
+
 class OrderingClaim(Claim):
     """A figure falls (or rises) from each cell of a list to the next."""
 
@@ -527,6 +554,7 @@ ClaimSpec = Annotated[
     DifferenceClaim
     | RatioClaim
     | GainsClaim
+    | AcrossClaim
     | OrderingClaim
     | ThresholdClaim
     | EquivalenceClaim

@@ -5,11 +5,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from suite.stacked.products import Array, array, tensor
 
-ActivationKind = Literal["relu", "tanh"]
+ActivationKind = Literal["relu", "leaky_relu", "tanh"]
+
+LEAK = 0.01  # slope of a leaky ReLU below 0: PyTorch's default
 
 
 def activation(kind: ActivationKind, x: Tensor) -> Tensor:
@@ -65,6 +68,18 @@ def _relu_slope(y: Array) -> Array:
     return array((tensor(y) > 0).to(tensor(y).dtype))
 
 
+def _leaky_relu(x: Array) -> None:
+    F.leaky_relu_(tensor(x), LEAK)
+
+
+def _leaky_relu_gradient(y: Tensor, gradient: Tensor) -> Tensor:
+    return torch.ops.aten.leaky_relu_backward(gradient, y, LEAK, True)  # type: ignore[no-any-return]
+
+
+def _leaky_relu_slope(y: Array) -> Array:
+    return array(torch.where(tensor(y) > 0, 1.0, LEAK).to(tensor(y).dtype))
+
+
 class Elementwise(NamedTuple):
     """`apply(x)` overwrites x with its activation y; `gradient(y, g)` is the gradient for x from
     the gradient g for y, differentiable; `slope(y)` is dy/dx, `slope_change(y)` the derivative of
@@ -78,5 +93,6 @@ class Elementwise(NamedTuple):
 
 ACTIVATIONS = {
     "relu": Elementwise(_relu, _relu_gradient, _relu_slope, None),
+    "leaky_relu": Elementwise(_leaky_relu, _leaky_relu_gradient, _leaky_relu_slope, None),
     "tanh": Elementwise(_tanh, _tanh_gradient, _tanh_slope, _tanh_slope_change),
 }

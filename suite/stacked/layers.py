@@ -79,6 +79,11 @@ class Activation:
 
 
 @dataclass(frozen=True)
+class Mirrored:
+    """Features, and behind them the same with their signs turned."""
+
+
+@dataclass(frozen=True)
 class Flatten:
     """All features of an input in one axis."""
 
@@ -101,7 +106,9 @@ class LearnedConstant:
     value: float
 
 
-Layer = Linear | Convolution | Norm | Activation | Flatten | ChannelsFirst | LearnedConstant
+Layer = (
+    Linear | Convolution | Norm | Activation | Mirrored | Flatten | ChannelsFirst | LearnedConstant
+)
 Run = tuple[tuple[Linear | Convolution, ActivationKind | None], ...]
 
 
@@ -276,6 +283,9 @@ class Network:
                     key = f"{feeding}_activation"
                 case LearnedConstant():
                     continue
+                case Mirrored():
+                    x = torch.cat((x, -x), dim=2)
+                    continue
                 case Flatten():
                     x = x.flatten(2)
                     continue
@@ -336,6 +346,8 @@ def _output_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
             return shape
         case Activation() | LearnedConstant():
             return shape
+        case Mirrored():
+            return (2 * shape[0], *shape[1:])
         case Flatten():
             return (math.prod(shape),)
         case ChannelsFirst():

@@ -78,7 +78,8 @@ class FlatParameters:
 class ParameterGroup:
     """Networks that one loss trains: parameters, their optimiser and, where used, their target.
 
-    `after_step` functions run after each optimiser step, in order, with the group as argument.
+    `before_step` functions get the group and its gradient [S, m], in order, and may change that in
+    place; `after_step` functions run after each optimiser step, in order, with the group.
     `loss` is the loss [S] of the newest step, before it; None in a group that `step_together` moved
     on the loss of its last group.
     """
@@ -97,6 +98,7 @@ class ParameterGroup:
         self.target = parameters.clone() if with_target else None
         self.steps = 0
         self.loss: Tensor | None = None
+        self.before_step: list[Callable[[ParameterGroup, Tensor], None]] = []
         self.after_step: list[Callable[[ParameterGroup], None]] = []
         self._gradient = torch.zeros_like(parameters.flat)
         self._gradient_leaves = list(parameters.with_flat(self._gradient).values())
@@ -114,13 +116,21 @@ class ParameterGroup:
         return self._gradient
 
     def descend(self, gradient: Tensor, loss: Tensor | None) -> None:
-        """One optimiser step for the gradient [S, m], then the `after_step` functions; `loss` [S]
-        is what the gradient belongs to."""
+        """One optimiser step for the gradient [S, m] as `before_step` functions leave it, then the
+        `after_step` functions; `loss` [S] is what the gradient belongs to."""
+        for change in self.before_step:
+            change(self, gradient)
         self.optimiser.step(gradient)
         self.loss = None if loss is None else loss.detach()
         self.steps += 1
         for function in self.after_step:
             function(self)
+
+    def reset_moments(self, where: Tensor) -> None:
+        """Zero the optimiser's moments at these of the parameters, bool [S, m]."""
+        for moment in self.optimiser.state().values():
+            if isinstance(moment, Tensor):
+                moment.masked_fill_(where, 0.0)
 
     def state(self) -> State:
         """Parameters, target, optimiser and step count."""

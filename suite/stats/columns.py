@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from suite.specs.claims import (
+    AcrossClaim,
     ClaimSpec,
     CorrelationClaim,
     CostClaim,
@@ -68,7 +69,7 @@ def is_paired(claim: ClaimSpec) -> bool:
     """Whether seeds with the same number are compared with each other."""
     if isinstance(claim, ThresholdClaim | CorrelationClaim | CostClaim):
         return False
-    return isinstance(claim, EquivalenceClaim | GainsClaim) or claim.paired
+    return isinstance(claim, AcrossClaim | EquivalenceClaim | GainsClaim) or claim.paired
 
 
 def companions(claim: ClaimSpec, cell: str) -> list[str]:

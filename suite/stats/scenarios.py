@@ -137,6 +137,20 @@ def scenarios(shape: Shape = NORMAL) -> tuple[Scenario, ...]:
             "of their variance; the treatment adds a third more to the first, or takes it off",
         ),
         Scenario(
+            "across",
+            _claim(
+                kind="across",
+                summary="range",
+                treatment=tuple(_cell("a", f"x{i}") for i in range(4)),
+                control=tuple(_cell("a", f"y{i}") for i in range(4)),
+                direction="greater",
+            ),
+            partial(_spreads, shape),
+            _shift(2.5),
+            "ranges over four cells a side; 2.5 standard deviations more between the first and the "
+            "last of the treatment, or of the control",
+        ),
+        Scenario(
             "ordering",
             _claim(
                 kind="ordering",
@@ -260,6 +274,17 @@ def _two_gains(shape: Shape, rng: np.random.Generator, effect: float, seeds: int
         values[:, 0] += gain
         found[_cell("a", plugin)] = Column(tuple(range(seeds)), values, 0.0)
     return found
+
+
+def _spreads(shape: Shape, rng: np.random.Generator, effect: float, seeds: int) -> Columns:
+    apart = {"x": max(effect, 0.0), "y": max(-effect, 0.0)}
+    return _columns(
+        {
+            _cell("a", f"{side}{i}"): i * more / 3 + shape.draw(rng, seeds)
+            for side, more in apart.items()
+            for i in range(4)
+        }
+    )
 
 
 def _columns(values: Mapping[str, np.ndarray]) -> dict[str, Column]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from suite.specs.claims import (
+    AcrossClaim,
     Claim,
     ClaimSpec,
     CorrelationClaim,
@@ -41,6 +42,9 @@ def statistic(claim: ClaimSpec) -> str:
             if more != than:
                 return f"mean ratio of {more} above random play less that of {than}"
             return f"mean ratio of {more} above random play less that of other tasks"
+        case AcrossClaim():
+            name = figure_name(claim.figure)
+            return f"mean difference of a seed's {claim.summary} of {name} over cells"
         case OrderingClaim():
             return f"least step of {figure_name(claim.figure)} between neighbours"
         case ThresholdClaim(typical="cell"):
@@ -73,6 +77,8 @@ def supported_if(claim: ClaimSpec) -> str:
             told = f"it lies {'above' if claim.direction == 'greater' else 'below'} {claim.bound:g}"
         case GainsClaim():
             told = "it lies above 0"
+        case AcrossClaim():
+            told = f"it lies {'above' if claim.direction == 'greater' else 'below'} 0"
         case OrderingClaim():
             names = " > ".join(_short(claim, claim.levels))
             if claim.direction == "increasing":
@@ -112,6 +118,8 @@ def contradicted_if(claim: ClaimSpec) -> str:
             return f"it lies {'below' if claim.direction == 'greater' else 'above'} {claim.bound:g}"
         case GainsClaim():
             return "it lies below 0"
+        case AcrossClaim():
+            return f"it lies {'below' if claim.direction == 'greater' else 'above'} 0"
         case OrderingClaim():
             return "one step goes the other way"
         case ThresholdClaim(typical="cell"):

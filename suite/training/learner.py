@@ -148,7 +148,12 @@ class Learner:
         return timed
 
     def update(self, batch: Batch | RolloutBatch) -> None:
-        """One learn call of the agent, seen by the recordings, then acted on by the plug-ins."""
+        """One learn call of the agent, which plug-ins prepare, seen by the recordings, then acted
+        on by the plug-ins."""
+        for plugin in self.plugins:
+            started = perf_counter()
+            plugin.before_update(self.agent, batch.observation)
+            self.seconds.add(f"plugin/{plugin.kind}", perf_counter() - started)
         started = perf_counter()
         before = self._hook_seconds
         self.agent.update(batch)

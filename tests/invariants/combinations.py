@@ -3,6 +3,7 @@
 import pytest
 
 from suite.conformance.small_runs import acting
+from suite.plugins.registry import PLUGINS
 
 PPTB_PLUGIN = acting("pptb")
 NAP_PLUGIN = acting("nap")
@@ -21,17 +22,40 @@ EVERY_PLUGIN = {
     "nap+inflate": [NAP_PLUGIN, acting("inflate")],
     "norm+deaden": [acting("norm"), acting("deaden")],
 }
+# Remedies are a few lines each: they are run always with the agent that they were made for.
+REMEDIES = (
+    "l2",
+    "regenerative",
+    "shrink_perturb",
+    "update_noise",
+    "redo",
+    "leaky_relu",
+    "crelu",
+    "layer_reset",
+    "plasticity_injection",
+)
+EVERY_PLUGIN |= {name: [acting(name)] for name in REMEDIES}
 # Tasks of pixels take long to build, and a clone has TD3's loop and network: of these agents two
 # combinations are run always.
 OF_FEW = ("rad", "cloning")
 FEW = ("none", "nap+pptb")
+
+
+def _takes_long(kind: str, name: str) -> bool:
+    return (kind in OF_FEW and name not in FEW) or (name in REMEDIES and kind != "classifier")
+
+
 COMBINATIONS = [
     pytest.param(
         kind,
         plugins,
         id=f"{kind}-{name}",
-        marks=pytest.mark.long if kind in OF_FEW and name not in FEW else (),
+        marks=pytest.mark.long if _takes_long(kind, name) else (),
     )
     for kind in ("td3", "cloning", "sac", "rad", "dqn", "ppo", "classifier")
     for name, plugins in EVERY_PLUGIN.items()
+    if all(
+        PLUGINS[p.kind].refuses(PLUGINS[p.kind].Settings(**p.settings), kind, {}) is None
+        for p in plugins
+    )
 ]

@@ -206,6 +206,15 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "inflate": ("inflate", {"factor": 3.0}),
     "deaden": ("deaden", {"fraction": 0.5, "probe_inputs": 32}),
+    "l2": ("l2", {"coefficient": 0.01}),
+    "regenerative": ("regenerative", {"coefficient": 0.01}),
+    "shrink_perturb": ("shrink_perturb", {"interval": 4, "shrink": 0.9, "perturb": 0.1}),
+    "update_noise": ("update_noise", {"scale": 0.001}),
+    "redo": ("redo", {"interval": 4, "threshold": 0.7}),
+    "leaky_relu": ("leaky_relu", {}),
+    "crelu": ("crelu", {}),
+    "layer_reset": ("layer_reset", {"interval": 4, "layers": 1}),
+    "plasticity_injection": ("plasticity_injection", {"at": 15}),
 }
 
 
@@ -228,7 +237,10 @@ class Trained:
 
     def train(self, updates: int) -> "Trained":
         for _ in range(updates):
-            self.agent.update(batch_for(self.kind, self.seeds, self.updates))
+            batch = batch_for(self.kind, self.seeds, self.updates)
+            for plugin in self.plugins:
+                plugin.before_update(self.agent, batch.observation)
+            self.agent.update(batch)
             for plugin in self.plugins:
                 plugin.after_update(self.agent)
             self.updates += 1

@@ -6,17 +6,42 @@ import numpy as np
 import pytest
 import torch
 
+from suite.plugins import remedies
 from suite.plugins.registry import PLUGINS, build_plugins
 
 from .conftest import PPTB, PRESETS, Choice
 
-COMPOSITIONS = [[name] for name in PRESETS] + [["nap_linear", "pptb"], ["nap", "inflate"]]
+COMPOSITIONS = [[name] for name in PRESETS] + [
+    ["nap_linear", "pptb"],
+    ["nap", "inflate"],
+    ["crelu", "nap"],
+    ["nap", "plasticity_injection"],
+]
 LABELS = ["+".join(names) for names in COMPOSITIONS]
 AGENTS = ["td3", "dqn", "ppo", "classifier"]
 
 
-@pytest.mark.parametrize("kind", AGENTS)
-@pytest.mark.parametrize("names", COMPOSITIONS, ids=LABELS)
+def fits(kind, names):
+    kinds = [PRESETS[name][0] for name in names]
+    return all(PLUGINS[plugin].refuses(None, kind, {}) is None for plugin in kinds)
+
+
+REMEDIES = {name for name in PRESETS if PLUGINS[PRESETS[name][0]].__module__ == remedies.__name__}
+FITTING = [
+    pytest.param(
+        kind,
+        names,
+        id=f"{kind}-{'+'.join(names)}",
+        marks=pytest.mark.long if kind != "classifier" and REMEDIES & {*names} else (),
+    )
+    for kind in AGENTS
+    for names in COMPOSITIONS
+    if fits(kind, names)
+]
+OF_TD3 = [names for names in COMPOSITIONS if fits("td3", names) and not REMEDIES & {*names}]
+
+
+@pytest.mark.parametrize(("kind", "names"), FITTING)
 def test_a_seed_does_not_depend_on_its_companions(build, kind, names):
     together = build(kind, names, seeds=(3, 1, 7)).train(30)
     everything = together.flats()
@@ -30,8 +55,7 @@ def test_a_seed_does_not_depend_on_its_companions(build, kind, names):
                     assert value[row] == other.diagnostics()[name][place], name
 
 
-@pytest.mark.parametrize("kind", AGENTS)
-@pytest.mark.parametrize("names", COMPOSITIONS, ids=LABELS)
+@pytest.mark.parametrize(("kind", "names"), FITTING)
 @pytest.mark.parametrize("stop", [19, 20])
 def test_a_resumed_run_equals_an_unbroken_one(build, kind, names, stop):
     unbroken = build(kind, names, seeds=(0, 5)).train(stop)
@@ -46,7 +70,7 @@ def test_a_resumed_run_equals_an_unbroken_one(build, kind, names, stop):
             assert np.array_equal(plugin.diagnostics()[name], value), name
 
 
-@pytest.mark.parametrize("names", COMPOSITIONS, ids=LABELS)
+@pytest.mark.parametrize("names", OF_TD3, ids="+".join)
 def test_a_seeds_row_of_the_state_resumes_in_another_group(build, names):
     pair = build("td3", names, seeds=(0, 5)).train(19)
     saved = copy.deepcopy(pair.state())
@@ -70,8 +94,24 @@ def test_a_seeds_row_of_the_state_resumes_in_another_group(build, names):
         ("pptb", PPTB | {"capacity": 50, "trim_rank": 45, "boost_coefficient": 0.0}),
         ("snapshot_average", PRESETS["snapshot_average"][1] | {"interval": 1000}),
         ("inflate", {"factor": 1.0}),
+        ("l2", {"coefficient": 0.0}),
+        ("regenerative", {"coefficient": 0.0}),
+        ("shrink_perturb", {"interval": 4, "shrink": 1.0, "perturb": 0.0}),
+        ("update_noise", {"scale": 0.0}),
+        ("layer_reset", {"interval": 1000, "layers": 1}),
     ],
-    ids=["no-trim-no-boost", "no-boost-rank", "rank-of-the-window", "never", "factor-1"],
+    ids=[
+        "no-trim-no-boost",
+        "no-boost-rank",
+        "rank-of-the-window",
+        "never",
+        "factor-1",
+        "no-l2",
+        "no-regeneration",
+        "no-shrinking",
+        "no-noise",
+        "no-reset",
+    ],
 )
 def test_neutral_settings_leave_the_base_runs_bits(build, kind, neutral):
     base = build(kind, [], seeds=(0, 1)).train(40)
@@ -80,7 +120,11 @@ def test_neutral_settings_leave_the_base_runs_bits(build, kind, neutral):
 
 
 @pytest.mark.parametrize(
-    "name", ["pptb", "snapshot_average", "random_projection", "proj_only", "inflate", "deaden"]
+    "name",
+    [
+        *("pptb", "snapshot_average", "random_projection", "proj_only", "inflate", "deaden"),
+        *("l2", "regenerative", "shrink_perturb", "update_noise", "redo", "layer_reset"),
+    ],
 )
 def test_plugins_that_keep_the_network_change_training(build, name):
     base = build("classifier", []).train(40)
@@ -123,4 +167,4 @@ def test_the_walk_model_takes_no_plugin():
     for plugin in PLUGINS.values():
         reason = plugin.refuses(None, "dead_unit_walk", {})
         assert reason is not None and "no network" in reason
-        assert plugin.refuses(None, "td3", {}) is None
+        assert plugin.refuses(None, "classifier", {}) is None

@@ -394,8 +394,10 @@ BAD = [
         "kind: pptb",
         "kind: pttb",
         (
-            "{P}:54: unknown plug-in kind 'pttb'; known: deaden, decay, inflate, nap, norm, pptb, "
-            "projection, random_projection, snapshot_average; did you mean 'pptb'?"
+            "{P}:54: unknown plug-in kind 'pttb'; known: crelu, deaden, decay, inflate, l2, "
+            "layer_reset, leaky_relu, nap, norm, plasticity_injection, pptb, projection, "
+            "random_projection, redo, regenerative, shrink_perturb, snapshot_average, "
+            "update_noise; did you mean 'pptb'?"
         ),
     ),
     (
@@ -717,7 +719,7 @@ BAD = [
         "kind: threshold",
         "kind: treshold",
         (
-            "{S}:29: unknown claim kind 'treshold'; known: correlation, cost, difference, "
+            "{S}:29: unknown claim kind 'treshold'; known: across, correlation, cost, difference, "
             "equivalence, gains, ordering, ratio, threshold; did you mean 'threshold'?"
         ),
     ),

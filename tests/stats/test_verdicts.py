@@ -146,6 +146,29 @@ def test_gains_of_two_figures_are_compared_above_random_play(make_run) -> None: 
     assert judge(other, runs(28.0)).state == "contradicted"
 
 
+def test_what_cells_have_together_is_compared_seed_by_seed(make_run) -> None:  # type: ignore[no-untyped-def]
+    """Wide cells lie at 0, 3 and 9, narrow ones at 4, 5 and 6, all of a seed by as much higher."""
+    levels = {"w0": 0.0, "w1": 3.0, "w2": 9.0, "n0": 4.0, "n1": 5.0, "n2": 6.0}
+    runs = [
+        make_run(f"a--agent--{name}", seed, figures={"x": level + (1 + 0.01 * place**2) * seed})
+        for place, (name, level) in enumerate(levels.items())
+        for seed in SEEDS
+    ]
+    sides = {
+        "treatment": [f"a--agent--n{i}" for i in range(3)],
+        "control": [f"a--agent--w{i}" for i in range(3)],
+    }
+    narrower = judge(claim("across", figure="x", summary="range", direction="less", **sides), runs)
+    assert narrower.state == "supported"
+    assert narrower.observed == pytest.approx(2 - 9, abs=0.5)
+    higher = claim("across", figure="x", summary="median", direction="less", **sides)
+    found = judge(higher, runs)
+    assert found.state == "contradicted" and found.observed == pytest.approx(5 - 3, abs=0.6)
+    with pytest.raises(ValidationError, match="cells of one task"):
+        other = sides | {"control": ["b--agent--w0", "b--agent--w1"]}
+        claim("across", figure="x", summary="range", direction="less", **other)
+
+
 def test_a_null_must_be_beaten_by_the_observed_value(make_cell) -> None:  # type: ignore[no-untyped-def]
     null = {"name": "selection", "value": 0.6, "source": "s", "must_be_beaten": True}
     runs = make_cell(A, LOW) + make_cell(B, HIGH)
