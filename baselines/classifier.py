@@ -1,9 +1,12 @@
-"""A multilayer perceptron that learns labels: the agent of the synthetic plasticity task.
+"""Networks that learn labels: the agents of the synthetic plasticity tasks.
 
 Normalize-and-Project (Lyle et al. 2024), section 3.1, studies such networks on labels that change.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from baselines.networks import MOST_LAYERS, MOST_UNITS, mlp
-from suite.stacked.layers import Network
+from suite.stacked.layers import (
+    Activation,
+    ChannelsFirst,
+    Convolution,
+    Flatten,
+    Layer,
+    Network,
+)
 from suite.stacked.optimisers import Adam
 from suite.stacked.parameters import FlatParameters, ParameterGroup
 from suite.stacked.replay import Batch
@@ -34,18 +44,26 @@ class ClassifierSettings(BaseModel):
     adam_epsilon: float = Field(ge=0, description="Adam's epsilon")
 
 
+class ImageClassifierSettings(ClassifierSettings):
+    """Settings of the classifier of images."""
+
+    convolutions: int = Field(gt=0, le=MOST_LAYERS, description="3x3 convolutions of stride 1")
+    filters: int = Field(gt=0, le=MOST_UNITS, description="of a convolution")
+
+
 class Classifier:
     """S seeds of a ReLU network without biases, He initialisation, trained as one stack by Adam.
+    Images are taken as vectors.
 
     Raises ValueError for an action space that is not labels.
     """
 
-    VERSION = 1
-    Settings = ClassifierSettings
-    kind = "classifier"
-    loop = "supervised"
-    actions = ("labels",)
-    observations = ("vector",)
+    VERSION: ClassVar[int] = 1
+    Settings: ClassVar[type[ClassifierSettings]] = ClassifierSettings
+    kind: ClassVar[str] = "classifier"
+    loop: ClassVar[str] = "supervised"
+    actions: ClassVar[tuple[str, ...]] = ("labels",)
+    observations: ClassVar[tuple[str, ...]] = ("vector", "grid")
 
     def __init__(
         self,
@@ -62,16 +80,22 @@ class Classifier:
         self.seeds = tuple(seeds)
         self.device = device
 
-        (inputs,) = observation_shape
-        shape = (inputs, s.hidden_layers, s.hidden_units, action_spec.size)
-        network = mlp("classifier", "classifier", *shape, bias=False, initialiser="he_normal")
-        self.network = change_network(network)
+        self.network = change_network(self.plain_network(observation_shape, action_spec.size))
         parameters = FlatParameters.initialise(self.network, seeds, "classifier", device)
         betas = (s.adam_beta1, s.adam_beta2)
         optimiser = Adam(parameters.flat, s.learning_rate, betas, s.adam_epsilon)
         self.groups = {"classifier": ParameterGroup("classifier", parameters, optimiser)}
         self.policy = "classifier"
         self.updates = 0
+
+    def plain_network(self, observation_shape: tuple[int, ...], classes: int) -> Network:
+        """The network before plug-ins change it."""
+        s = self.settings
+        shape = (math.prod(observation_shape), s.hidden_layers, s.hidden_units, classes)
+        network = mlp("classifier", "classifier", *shape, bias=False, initialiser="he_normal")
+        if len(observation_shape) == 1:
+            return network
+        return replace(network, layers=(Flatten(), *network.layers), input_shape=observation_shape)
 
     @torch.no_grad()
     def greedy(self, observations: np.ndarray) -> np.ndarray:
@@ -105,6 +129,46 @@ class Classifier:
         """Continue from what `state` returned."""
         self.updates = int(state["updates"][0])
         self.groups["classifier"].load_state(take_prefix("classifier", state))
+
+
+class ImageClassifier(Classifier):
+    """The same with convolutions before the hidden layers (NaP paper, appendix B.4)."""
+
+    VERSION = 1
+    Settings = ImageClassifierSettings
+    kind = "image_classifier"
+    observations = ("grid",)
+    settings: ImageClassifierSettings
+
+    @classmethod
+    def refuses(
+        cls,
+        settings: ImageClassifierSettings,
+        observation_shape: tuple[int, ...],
+        action_spec: ActionSpec,
+    ) -> str | None:
+        """Why it can't take such images; None if it can."""
+        least = 2 * settings.convolutions + 1
+        if len(observation_shape) == 3 and min(observation_shape[:2]) < least:
+            height, width, _ = observation_shape
+            count = settings.convolutions
+            return f"images of {height} x {width} are too small for {count} convolutions of 3 x 3"
+        return None
+
+    def plain_network(self, observation_shape: tuple[int, ...], classes: int) -> Network:
+        """The network before plug-ins change it."""
+        s = self.settings
+        height, width, channels = observation_shape
+        layers: list[Layer] = [ChannelsFirst()]
+        for number in range(1, s.convolutions + 1):
+            shape = (channels, s.filters, 3, 1)
+            layers.append(Convolution(f"conv{number}", *shape, bias=False, initialiser="he_normal"))
+            layers.append(Activation("relu"))
+            channels, height, width = s.filters, height - 2, width - 2
+        sizes = (channels * height * width, s.hidden_layers, s.hidden_units, classes)
+        perceptron = mlp("classifier", "classifier", *sizes, bias=False, initialiser="he_normal")
+        layers += [Flatten(), *perceptron.layers]
+        return Network("classifier", "classifier", tuple(layers), observation_shape)
 
 
 # Differences from the authors' code: none was published. The layer sizes, Adam and He

@@ -54,7 +54,7 @@ class Plasticity:
         for step, agent in run.agents(every=self.settings.every):
             steps.append(step)
             group = agent.groups[agent.policy]
-            _check(group.network, batch)
+            takes_observations(group.network, batch)
             trace: dict[str, Tensor] = {}
             with torch.no_grad():
                 group.network.forward(group.parameters.leaves, batch[None], trace)
@@ -62,6 +62,16 @@ class Plasticity:
                 series.setdefault(name, []).append(value)
         at = np.array(steps)
         return Result({name: (at, np.array(values)) for name, values in series.items()})
+
+
+def takes_observations(network: Network, observations: Tensor) -> None:
+    """Raises ValueError for a network that these observations are not the inputs of."""
+    shape = tuple(observations.shape[1:])
+    if tuple(network.input_shape) != shape:
+        raise ValueError(
+            f"the policy network takes inputs of shape {tuple(network.input_shape)}, the recorded "
+            f"observations have shape {shape}: another network lies between them"
+        )
 
 
 def _told(network: Network, trace: dict[str, Tensor]) -> dict[str, float]:
@@ -118,13 +128,3 @@ def _ranks(features: Tensor) -> dict[str, float]:
         "feature_rank": float((values > RANK * values[0]).sum()),
         "effective_rank": float(entropy.exp()),
     }
-
-
-def _check(network: Network, observations: Tensor) -> None:
-    """Raises ValueError for a network that these observations are not the inputs of."""
-    shape = tuple(observations.shape[1:])
-    if tuple(network.input_shape) != shape:
-        raise ValueError(
-            f"the policy network takes inputs of shape {tuple(network.input_shape)}, the recorded "
-            f"observations have shape {shape}: another network lies between them"
-        )

@@ -11,8 +11,10 @@ from suite.analysis.gradient_subspaces import GradientSubspaces
 from suite.analysis.path_curvature import PathCurvature
 from suite.analysis.plasticity import Plasticity
 from suite.analysis.policy_path import PolicyPath
+from suite.analysis.propagation import Propagation
 from suite.analysis.protocol import Analysis
 from suite.analysis.reconstruction import Reconstruction
+from suite.analysis.twin_gap import TwinGap
 from suite.analysis.weight_norms import WeightNorms
 from suite.extensions import ANALYSES_GROUP, Extended, unversioned
 from suite.recordings.protocol import LookSettings
@@ -36,9 +38,11 @@ ANALYSES: MutableMapping[str, type[Analysis]] = Extended(
         "weight_norms": WeightNorms,
         "policy_path": PolicyPath,
         "plasticity": Plasticity,
+        "propagation": Propagation,
         "gradient_subspaces": GradientSubspaces,
         "path_curvature": PathCurvature,
         "reconstruction": Reconstruction,
+        "twin_gap": TwinGap,
     },
     ANALYSES_GROUP,
     unusable,

@@ -5,6 +5,7 @@ from typing import Any
 
 from suite.analysis.registry import recording
 from suite.plugins.registry import PLUGINS
+from suite.specs import registry
 from suite.specs.models import AgentSpec, PluginSpec, RunSpec, TaskSpec
 from suite.store.store import Store
 from suite.training.shard import train_shard
@@ -39,6 +40,12 @@ TASKS = {
         family="synthetic",
         environment="random_labels",
         arguments={"inputs": 64, "dimensions": 8, "classes": 10, "steps_per_task": 20},
+    ),
+    "digits": TaskSpec(
+        name="digits",
+        family="synthetic",
+        environment="digits",
+        arguments={"labels": "random", "inputs": 64, "batch_size": 16, "steps_per_task": 20},
     ),
     "dead-unit-walk": TaskSpec(
         name="dead-unit-walk", family="synthetic", environment="dead_unit_walk"
@@ -170,6 +177,11 @@ AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "dqn": ("breakout", DQN),
     "ppo": ("inverted-pendulum", PPO),
     "classifier": ("random-labels", CLASSIFIER),
+    "twins": (
+        "random-labels",
+        CLASSIFIER | {"optimiser": "adam", "matching": "global", "rescale_gradients": True},
+    ),
+    "image_classifier": ("digits", CLASSIFIER | {"convolutions": 2, "filters": 4}),
 }
 
 
@@ -199,6 +211,7 @@ def small_runs(
 ) -> list[RunSpec]:
     """A run per seed of an agent on its small task; `settings` change the agent's."""
     task_name, defaults = AGENTS[kind]
+    supervised = registry.AGENTS[kind].loop == "supervised"
     return [
         RunSpec(
             task=task or TASKS[task_name],
@@ -208,7 +221,7 @@ def small_runs(
             seed=seed,
             budget=budget,
             evaluate_every=evaluate_every,
-            evaluation_episodes=evaluation_episodes if kind != "classifier" else 0,
+            evaluation_episodes=0 if supervised else evaluation_episodes,
         )
         for seed in seeds
     ]

@@ -192,4 +192,4 @@ def _next(before: np.ndarray, differences: np.ndarray, steps: np.ndarray) -> np.
 
 def _snapshot(agent: RecordedAgent) -> np.ndarray:
     flat = agent.groups[agent.policy].parameters.flat
-    return flat.detach().cpu().numpy().copy()
+    return flat.detach().float().cpu().numpy().copy()

@@ -39,6 +39,15 @@ class RandomLabels(Spec):
     steps_per_task: int = Field(ge=1, description="optimiser steps between relabelings")
 
 
+class Digits(Spec):
+    """scikit-learn's 8 x 8 images of handwritten digits (1797 of them), ten classes."""
+
+    labels: Literal["random", "true"] = Field(description="random: drawn anew for every task")
+    inputs: int = Field(ge=1, le=1797, description="images to learn; the others test true labels")
+    batch_size: int = Field(ge=1)
+    steps_per_task: int = Field(ge=1, description="optimiser steps between relabelings")
+
+
 class MinAtarArguments(Spec):
     """What `suite.envs.minatar.MinAtar` takes."""
 
@@ -55,6 +64,7 @@ FIXED: dict[str, type[Spec]] = {
 }
 SYNTHETIC: dict[str, type[Spec]] = {
     "random_labels": RandomLabels,
+    "digits": Digits,
     "dead_unit_walk": NoArguments,
 }
 

@@ -28,6 +28,8 @@ SECONDS_PER_UPDATE = {
     "dqn": 1.6e-3,
     "ppo": 5.0e-4,
     "classifier": 1.6e-4,
+    "twins": 7.0e-4,
+    "image_classifier": 2.2e-3,  # of two convolutions of 32 channels on 8 x 8 images
     "dead_unit_walk": 6.0e-6,
 }
 SECONDS_PER_UPDATE_ELSEWHERE = 1.0e-3  # a guess, for agents of other packages

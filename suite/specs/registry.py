@@ -10,13 +10,14 @@ from typing import Any, Literal, Protocol, get_args
 
 from pydantic import BaseModel
 
-from baselines.classifier import Classifier
+from baselines.classifier import Classifier, ImageClassifier
 from baselines.cloning import Cloning
 from baselines.dqn import DQN
 from baselines.ppo import PPO
 from baselines.rad import RAD
 from baselines.sac import SAC
 from baselines.td3 import TD3
+from baselines.twins import Twins
 from suite.analysis.dead_unit_walk import DeadUnitWalk
 from suite.analysis.registry import ANALYSES
 from suite.envs.described import spaces
@@ -67,6 +68,8 @@ AGENTS: MutableMapping[str, AgentClass] = Extended(
         "ppo": PPO,
         "cloning": Cloning,
         "classifier": Classifier,
+        "image_classifier": ImageClassifier,
+        "twins": Twins,
         "dead_unit_walk": DeadUnitWalk,
     },
     AGENTS_GROUP,
@@ -151,6 +154,8 @@ def environment(task: TaskSpec) -> Environment:
         if task.environment == "random_labels":
             inputs, classes = (chosen["dimensions"],), chosen["classes"]
             return Environment(("supervised",), "labels", "vector", inputs, "float32", classes)
+        if task.environment == "digits":
+            return Environment(("supervised",), "labels", "grid", (8, 8, 1), "float32", 10)
         return Environment(("simulation",), "none", "none", (), "float32", 0)
     if task.family == "dmc_pixels":
         # The task itself: its pictures may need a renderer that this machine lacks.

@@ -1,8 +1,9 @@
-"""The supervised loop: random labels to be learned anew again and again.
+"""The supervised loop: labels to be learned, anew again and again where they are random.
 
-A fixed set of Gaussian inputs gets random labels, which are drawn again every `steps_per_task`
-steps; a network that keeps its plasticity learns the last labels as fast as the first (the
-small form of the NaP paper's plasticity benchmark, Figs. 1, 2 and 5).
+A fixed set of inputs gets random labels, which are drawn again every `steps_per_task` steps; a
+network that keeps its plasticity learns the last labels as fast as the first (the small form of the
+NaP paper's plasticity benchmark, Figs. 1, 2 and 5). True labels stay; the images that are not
+learned test the network.
 """
 
 from collections.abc import Sequence
@@ -11,13 +12,13 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from suite.specs.models import RunSpec
 from suite.stacked.replay import Batch
 from suite.stacked.spaces import ActionSpec
-from suite.stacked.streams import SeedStreams, State, add_prefix, stream, take_prefix
+from suite.stacked.streams import SeedStreams, State, add_prefix, take_prefix
+from suite.training.labelled import labelled
 from suite.training.learner import Learner
 from suite.training.off_policy import CHECK_EVERY
 
@@ -25,20 +26,8 @@ from suite.training.off_policy import CHECK_EVERY
 FINAL_TASKS = 4
 
 
-class RandomLabels(BaseModel):
-    """Arguments of the task `random_labels`."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    inputs: int = Field(default=256, ge=1, description="inputs to memorise")
-    dimensions: int = Field(default=32, ge=1, description="size of an input, standard normal")
-    classes: int = Field(default=10, ge=2, description="labels are uniform over the classes")
-    batch_size: int | None = Field(default=None, ge=1, description="must be the agent's, if given")
-    steps_per_task: int = Field(default=300, ge=1, description="optimiser steps per labelling")
-
-
 class SupervisedLoop:
-    """Trains classifiers on one random-label problem per seed; a step is an optimiser step."""
+    """Trains classifiers on the labelled inputs of each seed; a step is an optimiser step."""
 
     def __init__(
         self, run: RunSpec, seeds: Sequence[int], device: str, folders: Sequence[Path] = ()
@@ -48,31 +37,32 @@ class SupervisedLoop:
         self.step = 0
         self.total = run.budget
         self.diverged = np.zeros(len(seeds), dtype=np.bool_)
-        self.task = RandomLabels.model_validate(run.task.arguments)
-        if run.budget % self.task.steps_per_task:
+        self._steps_per_task = int(run.task.arguments["steps_per_task"])
+        if run.budget % self._steps_per_task:
             raise ValueError(
                 f"task {run.task.name!r}: a budget of {run.budget} steps is not a whole number of "
-                f"labellings of {self.task.steps_per_task} steps; change one of them"
+                f"labellings of {self._steps_per_task} steps; change one of them"
             )
         self._batch_size = int(run.agent.settings["batch_size"])
-        if self.task.batch_size not in (None, self._batch_size):
+        if run.task.arguments.get("batch_size") not in (None, self._batch_size):
             raise ValueError(
-                f"task {run.task.name!r} has batch_size {self.task.batch_size}, agent "
+                f"task {run.task.name!r} has batch_size {run.task.arguments['batch_size']}, agent "
                 f"{run.agent.name!r} has {self._batch_size}; give both the same"
             )
         self._device = torch.device(device)
-        shape = (self.task.inputs, self.task.dimensions)
-        inputs = [stream(seed, "data/inputs").standard_normal(shape, np.float32) for seed in seeds]
-        self._inputs = np.stack(inputs)
+        self._data = [labelled(run.task, seed) for seed in seeds]
+        self._inputs = np.stack([data.inputs for data in self._data])
         self._inputs_on_device = torch.as_tensor(self._inputs, device=self._device)
+        self._test_inputs = np.stack([data.test_inputs for data in self._data])
+        self._test_labels = np.stack([data.test_labels for data in self._data])
         self._labels = self._draw_labels(0)
         self._batches = SeedStreams(seeds, "data/batches")
         self._correct = np.zeros(len(seeds), dtype=np.int64)  # of the running task, online
         self.learner = Learner(
             run,
             seeds,
-            (self.task.dimensions,),
-            ActionSpec("labels", self.task.classes),
+            self._inputs.shape[2:],
+            ActionSpec("labels", self._data[0].classes),
             total_updates=run.budget,
             device=device,
             folders=folders,
@@ -84,17 +74,14 @@ class SupervisedLoop:
         self._nothing = (zeros, zeros)
 
     def _draw_labels(self, task: int) -> np.ndarray:
-        draws = [
-            stream(seed, f"data/labels/{task}").integers(self.task.classes, size=self.task.inputs)
-            for seed in self.seeds
-        ]
-        return np.stack(draws)
+        pairs = zip(self._data, self.seeds, strict=True)
+        return np.stack([data.labels_of(seed, task) for data, seed in pairs])
 
     def advance(self) -> None:
         """One batch: predict (that is the online accuracy), then learn from it."""
         started = perf_counter()
         count, size = len(self.seeds), self._batch_size
-        chosen = self._batches.integers([self.task.inputs] * count, size)
+        chosen = self._batches.integers([self._inputs.shape[1]] * count, size)
         observation = self._inputs[self._rows, chosen]
         labels = self._labels[self._rows, chosen]
         self._correct += (self.agent.greedy(observation) == labels).sum(axis=1)
@@ -103,11 +90,11 @@ class SupervisedLoop:
         self.step += 1
         if self.step % CHECK_EVERY == 0:
             self.diverged |= ~self.learner.finite()
-        if self.step % self.task.steps_per_task == 0:
-            accuracy = self._correct / (self.task.steps_per_task * size)
+        if self.step % self._steps_per_task == 0:
+            accuracy = self._correct / (self._steps_per_task * size)
             self.series.append(self.step, {"online_accuracy": accuracy})
             self._correct[:] = 0
-            self._labels = self._draw_labels(self.step // self.task.steps_per_task)
+            self._labels = self._draw_labels(self.step // self._steps_per_task)
         self.seconds.add("total", perf_counter() - started)
 
     def _batch(self, observation: np.ndarray, labels: np.ndarray) -> Batch:
@@ -122,13 +109,16 @@ class SupervisedLoop:
         )
 
     def evaluate(self) -> None:
-        """Record plug-in diagnostics and dead units."""
+        """Record plug-in diagnostics and dead units, and the accuracy on what tests."""
         started = perf_counter()
         self.diverged |= ~self.learner.finite()
         dead = self._dead_fractions()
         self.series.append(
             self.step, {f"dead_fraction/{layer}": row for layer, row in dead.items()}
         )
+        if self._test_labels.size:
+            right = self.agent.greedy(self._test_inputs) == self._test_labels
+            self.series.append(self.step, {"test_accuracy": right.mean(axis=1)})
         self.learner.observe(self.step)
         elapsed = perf_counter() - started
         self.seconds.add("evaluation", elapsed)
@@ -141,18 +131,15 @@ class SupervisedLoop:
         with torch.no_grad():
             group.network.forward(group.parameters.leaves, self._inputs_on_device, trace)
         return {
-            name.removesuffix("_activation"): (activation.amax(dim=1) == 0)
-            .double()
-            .mean(dim=1)
-            .cpu()
-            .numpy()
+            name.removesuffix("_activation"): _dead(activation).double().mean(dim=1).cpu().numpy()
             for name, activation in trace.items()
             if name.endswith("_activation")
         }
 
     def figures(self, i: int) -> dict[str, float | None]:
         """Mean online accuracy over all, the first and last quarter and the last 4 labellings;
-        dead fraction of each hidden layer; every plug-in diagnostic's last value, by its name."""
+        the last test accuracy; dead fraction of each hidden layer; every plug-in diagnostic's last
+        value, by its name."""
         series = self.series.of(i)
         figures: dict[str, float | None] = {}
         if "online_accuracy" in series:
@@ -164,6 +151,8 @@ class SupervisedLoop:
                 "online_accuracy_last_quarter": float(accuracy[-quarter:].mean()),
                 f"online_accuracy_final_{FINAL_TASKS}": float(accuracy[-FINAL_TASKS:].mean()),
             }
+        if "test_accuracy" in series:
+            figures["test_accuracy"] = self.series.last(i, "test_accuracy")
         for name in series:
             if name.startswith("dead_fraction/"):
                 figures[name.replace("/", "_")] = self.series.last(i, name)
@@ -192,4 +181,9 @@ class SupervisedLoop:
         self._batches.load_state(take_prefix("batches", state))
         self._correct = np.asarray(state["correct"]).copy()
         self.step = int(state["step"][0])
-        self._labels = self._draw_labels(self.step // self.task.steps_per_task)
+        self._labels = self._draw_labels(self.step // self._steps_per_task)
+
+
+def _dead(activation: Tensor) -> Tensor:
+    """Which units [S, units] are active for no input; a feature map is one unit, at all places."""
+    return activation.transpose(1, 2).flatten(2).amax(dim=2) == 0

@@ -35,9 +35,9 @@ REMEDIES = (
     "plasticity_injection",
 )
 EVERY_PLUGIN |= {name: [acting(name)] for name in REMEDIES}
-# Tasks of pixels take long to build, and a clone has TD3's loop and network: of these agents two
-# combinations are run always.
-OF_FEW = ("rad", "cloning")
+# Tasks of pixels take long to build, a clone has TD3's loop and network, and twins and the
+# classifier of images have the classifier's: of these agents two combinations are run always.
+OF_FEW = ("rad", "cloning", "image_classifier", "twins")
 FEW = ("none", "nap+pptb")
 
 
@@ -52,7 +52,17 @@ COMBINATIONS = [
         id=f"{kind}-{name}",
         marks=pytest.mark.long if _takes_long(kind, name) else (),
     )
-    for kind in ("td3", "cloning", "sac", "rad", "dqn", "ppo", "classifier")
+    for kind in (
+        "td3",
+        "cloning",
+        "sac",
+        "rad",
+        "dqn",
+        "ppo",
+        "classifier",
+        "image_classifier",
+        "twins",
+    )
     for name, plugins in EVERY_PLUGIN.items()
     if all(
         PLUGINS[p.kind].refuses(PLUGINS[p.kind].Settings(**p.settings), kind, {}) is None

@@ -334,7 +334,7 @@ BAD = [
         "kind: tdd3",
         (
             "{P}:20: unknown agent kind 'tdd3'; known: classifier, cloning, dead_unit_walk, dqn, "
-            "ppo, rad, sac, td3; did you mean 'td3'?"
+            "image_classifier, ppo, rad, sac, td3, twins; did you mean 'td3'?"
         ),
     ),
     (
@@ -504,7 +504,8 @@ BAD = [
         "analyses: [path]",
         (
             "{S}:7: unknown analysis 'path'; known: gradient_subspaces, path_curvature, "
-            "plasticity, policy_path, reconstruction, weight_norms; correct the name"
+            "plasticity, policy_path, propagation, reconstruction, "
+            "twin_gap, weight_norms; correct the name"
         ),
     ),
     (

@@ -175,8 +175,8 @@ def test_tasks_of_mujoco_and_gymnasium_are_known_with_their_sizes(tmp_path: Path
         ),
         (
             "{family: synthetic, environment: random_label}",
-            "unknown synthetic environment 'random_label'; known: dead_unit_walk, random_labels; "
-            "did you mean 'random_labels'?",
+            "unknown synthetic environment 'random_label'; known: dead_unit_walk, digits, "
+            "random_labels; did you mean 'random_labels'?",
         ),
     ],
 )

@@ -80,6 +80,9 @@ def test_plug_ins_are_told_the_number_of_learn_calls(update_every, monkeypatch):
             def attach(self, agent, total_updates):
                 told.append(total_updates)
 
+            def before_update(self, agent, observations):
+                pass
+
             def after_update(self, agent):
                 pass
 

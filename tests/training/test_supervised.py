@@ -1,10 +1,12 @@
-"""The random-label loop: data per seed, relabelling, online accuracy, dead units."""
+"""The supervised loop: data per seed, relabelling, online and test accuracy, dead units."""
 
 import numpy as np
 import pytest
 import torch
 
 from suite.conformance.small_runs import TASKS, small_runs
+from suite.specs.models import TaskSpec
+from suite.training import labelled
 from suite.training.supervised import SupervisedLoop
 
 
@@ -76,7 +78,7 @@ def test_dead_units_are_those_that_no_input_activates():
 
 def test_a_fresh_network_memorises_a_labelling():
     task = TASKS["random-labels"].model_copy(
-        update={"arguments": {"inputs": 64, "dimensions": 8, "steps_per_task": 300}}
+        update={"arguments": {**TASKS["random-labels"].arguments, "steps_per_task": 300}}
     )
     loop = loop_of([0, 1, 2], task=task, budget=300, hidden_units=64)
     while loop.step < 300:
@@ -88,3 +90,51 @@ def test_a_fresh_network_memorises_a_labelling():
 def test_a_budget_that_cuts_a_labelling_is_refused():
     with pytest.raises(ValueError, match="budget of 50 steps is not a whole number"):
         loop_of([0], budget=50)
+
+
+def digits(labels, **settings):
+    arguments = {"labels": labels, "inputs": 1437, "batch_size": 64, "steps_per_task": 150}
+    task = TaskSpec(name="digits", family="synthetic", environment="digits", arguments=arguments)
+    settings = {"hidden_units": 64, "batch_size": 64, "learning_rate": 3e-3} | settings
+    return loop_of([0, 1], task=task, budget=150, **settings)
+
+
+def test_true_labels_stay_and_other_images_test_them():
+    loop = digits("true")
+    first = loop._labels.copy()
+    loop.evaluate()
+    while loop.step < 150:
+        loop.advance()
+    loop.evaluate()
+    assert (loop._labels == first).all()
+    assert (loop._inputs[0] != loop._inputs[1]).any()
+    assert loop._test_inputs.shape == (2, 360, 8, 8, 1)
+    both = np.concatenate([loop._inputs[0], loop._test_inputs[0]]).reshape(1797, -1)
+    assert len(np.unique(both, axis=0)) == len(
+        np.unique(labelled._images()[0].reshape(1797, -1), axis=0)
+    )
+    before, after = loop.series.of(0)["test_accuracy"]["value"]
+    assert before < 0.3 and after > 0.85
+    assert loop.figures(0)["test_accuracy"] == after
+
+
+def test_random_labels_of_images_are_redrawn_and_nothing_tests_them():
+    loop = digits("random")
+    first = loop._labels.copy()
+    while loop.step < 150:
+        loop.advance()
+    loop.evaluate()
+    assert (loop._labels != first).mean() > 0.7
+    assert "test_accuracy" not in loop.series.of(0)
+
+
+def test_a_network_with_convolutions_learns_images():
+    arguments = {"labels": "true", "inputs": 1437, "batch_size": 64, "steps_per_task": 100}
+    task = TaskSpec(name="digits", family="synthetic", environment="digits", arguments=arguments)
+    run = small_runs("image_classifier", [0], task=task, budget=100, batch_size=64)[0]
+    loop = SupervisedLoop(run, [0], "cpu")
+    while loop.step < 100:
+        loop.advance()
+    loop.evaluate()
+    assert loop.series.last(0, "test_accuracy") > 0.7
+    assert {"conv1", "hidden1"} <= {n.split("/")[1] for n in loop.series.of(0) if "dead" in n}
