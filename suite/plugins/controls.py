@@ -6,16 +6,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
-from suite.plugins.nap import (
-    NormSettings,
-    Projection,
-    insert_norms,
-    linear_decay,
-    normed_layers,
-)
+from suite.plugins.nap import NormSettings, Projection, insert_norms, normed_layers
 from suite.plugins.path_window import Move, PathWindow
 from suite.plugins.policy_path import PathSettings, PolicyPathPlugin
 from suite.plugins.protocol import Agent, Plugin, PluginSettings
@@ -111,53 +105,6 @@ class ProjectionOnly(Plugin):
             for name, projection in self.projections.items()
             for tensor, value in projection.diagnostics().items()
         }
-
-
-class DecaySettings(PluginSettings):
-    """Settings of the learning-rate schedule without norm and projection."""
-
-    ratio: float = Field(ge=1, description="initial over final learning rate")
-    fraction: float = Field(
-        gt=0, le=1, description="share of all updates after which the final rate is reached"
-    )
-
-
-class DecayOnly(Plugin):
-    """NaP's linear learning-rate schedule of every group, in place of the agent's own."""
-
-    VERSION = 1
-    kind = "decay"
-    acting: ClassVar = {"ratio": 60.0, "fraction": 0.5}
-    neutral: ClassVar = {"ratio": 1.0, "fraction": 0.5}
-    Settings = DecaySettings
-
-    @classmethod
-    def sets_learning_rate(cls, settings: BaseModel) -> bool:
-        return True
-
-    def __init__(self, settings: DecaySettings) -> None:
-        super().__init__(settings)
-        self.settings = settings
-        self.learning_rates: dict[str, float] = {}
-
-    def attach(self, agent: Agent, total_updates: int) -> None:
-        self.span = self.settings.fraction * total_updates
-        self.seeds = agent.groups[agent.policy].parameters.flat.shape[0]
-        for name, group in agent.groups.items():
-            self.learning_rates[name] = group.optimiser.learning_rate
-
-    def after_update(self, agent: Agent) -> None:
-        """Sets the learning rate of the next update."""
-        factor = linear_decay(agent.updates, self.span, self.settings.ratio)
-        for name, group in agent.groups.items():
-            group.optimiser.learning_rate = self.learning_rates[name] * factor
-
-    def state(self) -> State:
-        """The initial learning rates."""
-        return {name: np.full(self.seeds, rate) for name, rate in self.learning_rates.items()}
-
-    def load_state(self, state: State) -> None:
-        self.learning_rates = {name: float(state[name][0]) for name in self.learning_rates}
 
 
 class SnapshotAverageSettings(PathSettings):

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from suite.extensions import PLUGINS_GROUP, Extended, unversioned
 from suite.plugins.controls import (
     Deaden,
-    DecayOnly,
     Inflate,
     NormOnly,
     ProjectionOnly,
@@ -32,13 +31,16 @@ from suite.plugins.remedies import (
     ShrinkPerturb,
     UpdateNoise,
 )
+from suite.plugins.schedules import Cosine, Decay, Replayed
 
 OWN = (
     PPTB,
     NaP,
     NormOnly,
     ProjectionOnly,
-    DecayOnly,
+    Decay,
+    Cosine,
+    Replayed,
     SnapshotAverage,
     RandomProjection,
     Inflate,

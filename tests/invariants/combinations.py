@@ -22,8 +22,10 @@ EVERY_PLUGIN = {
     "nap+inflate": [NAP_PLUGIN, acting("inflate")],
     "norm+deaden": [acting("norm"), acting("deaden")],
 }
-# Remedies are a few lines each: they are run always with the agent that they were made for.
-REMEDIES = (
+# Schedules and remedies are a few lines each: they are run always with one agent.
+OF_A_FEW_LINES = (
+    "cosine",
+    "replayed",
     "l2",
     "regenerative",
     "shrink_perturb",
@@ -34,7 +36,7 @@ REMEDIES = (
     "layer_reset",
     "plasticity_injection",
 )
-EVERY_PLUGIN |= {name: [acting(name)] for name in REMEDIES}
+EVERY_PLUGIN |= {name: [acting(name)] for name in OF_A_FEW_LINES}
 # Tasks of pixels take long to build, a clone has TD3's loop and network, and twins and the
 # classifier of images have the classifier's: of these agents two combinations are run always.
 OF_FEW = ("rad", "cloning", "image_classifier", "twins")
@@ -42,7 +44,7 @@ FEW = ("none", "nap+pptb")
 
 
 def _takes_long(kind: str, name: str) -> bool:
-    return (kind in OF_FEW and name not in FEW) or (name in REMEDIES and kind != "classifier")
+    return (kind in OF_FEW and name not in FEW) or (name in OF_A_FEW_LINES and kind != "classifier")
 
 
 COMBINATIONS = [

@@ -184,6 +184,8 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         {"interval": 1, "first_layer": "normed", "critic_norm_last_hidden": False},
     ),
     "decay": ("decay", {"ratio": 60.0, "fraction": 0.5}),
+    "cosine": ("cosine", {"periods": 2, "warmup": 4, "start_ratio": 100.0, "ratio": 60.0}),
+    "replayed": ("replayed", {"points": [[0.0, 1.0], [1.0, 0.1]]}),
     "snapshot_average": (
         "snapshot_average",
         {

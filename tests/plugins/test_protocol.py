@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from suite.plugins import remedies
+from suite.plugins import remedies, schedules
 from suite.plugins.registry import PLUGINS, build_plugins
 
 from .conftest import PPTB, PRESETS, Choice
@@ -26,19 +26,23 @@ def fits(kind, names):
     return all(PLUGINS[plugin].refuses(None, kind, {}) is None for plugin in kinds)
 
 
-REMEDIES = {name for name in PRESETS if PLUGINS[PRESETS[name][0]].__module__ == remedies.__name__}
+OF_A_FEW_LINES = {
+    name
+    for name in PRESETS
+    if PLUGINS[PRESETS[name][0]].__module__ in (remedies.__name__, schedules.__name__)
+}
 FITTING = [
     pytest.param(
         kind,
         names,
         id=f"{kind}-{'+'.join(names)}",
-        marks=pytest.mark.long if kind != "classifier" and REMEDIES & {*names} else (),
+        marks=pytest.mark.long if kind != "classifier" and OF_A_FEW_LINES & {*names} else (),
     )
     for kind in AGENTS
     for names in COMPOSITIONS
     if fits(kind, names)
 ]
-OF_TD3 = [names for names in COMPOSITIONS if fits("td3", names) and not REMEDIES & {*names}]
+OF_TD3 = [names for names in COMPOSITIONS if fits("td3", names) and not OF_A_FEW_LINES & {*names}]
 
 
 @pytest.mark.parametrize(("kind", "names"), FITTING)

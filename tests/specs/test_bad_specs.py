@@ -394,9 +394,9 @@ BAD = [
         "kind: pptb",
         "kind: pttb",
         (
-            "{P}:54: unknown plug-in kind 'pttb'; known: crelu, deaden, decay, inflate, l2, "
-            "layer_reset, leaky_relu, nap, norm, plasticity_injection, pptb, projection, "
-            "random_projection, redo, regenerative, shrink_perturb, snapshot_average, "
+            "{P}:54: unknown plug-in kind 'pttb'; known: cosine, crelu, deaden, decay, inflate, "
+            "l2, layer_reset, leaky_relu, nap, norm, plasticity_injection, pptb, projection, "
+            "random_projection, redo, regenerative, replayed, shrink_perturb, snapshot_average, "
             "update_noise; did you mean 'pptb'?"
         ),
     ),
