@@ -146,8 +146,8 @@ def scenarios(shape: Shape = NORMAL) -> tuple[Scenario, ...]:
                 direction="greater",
             ),
             partial(_spreads, shape),
-            _shift(2.5),
-            "ranges over four cells a side; 2.5 standard deviations more between the first and the "
+            _shift(5.0),
+            "ranges over four cells a side; 5 standard deviations more between the first and the "
             "last of the treatment, or of the control",
         ),
         Scenario(
