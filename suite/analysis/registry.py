@@ -15,6 +15,7 @@ from suite.analysis.propagation import Propagation
 from suite.analysis.protocol import Analysis
 from suite.analysis.reconstruction import Reconstruction
 from suite.analysis.twin_gap import TwinGap
+from suite.analysis.visits import Visits
 from suite.analysis.weight_norms import WeightNorms
 from suite.extensions import ANALYSES_GROUP, Extended, unversioned
 from suite.recordings.protocol import LookSettings
@@ -43,6 +44,7 @@ ANALYSES: MutableMapping[str, type[Analysis]] = Extended(
         "path_curvature": PathCurvature,
         "reconstruction": Reconstruction,
         "twin_gap": TwinGap,
+        "visits": Visits,
     },
     ANALYSES_GROUP,
     unusable,

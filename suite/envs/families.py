@@ -60,9 +60,15 @@ def _dmc_pixels(task: TaskSpec) -> Environment:
 
 
 def _minatar(task: TaskSpec) -> Environment:
-    from suite.envs.minatar import MinAtar
+    from suite.envs.minatar import MinAtar, MinAtarSequence
 
-    return MinAtar(task.environment, task.arguments, task.episode_limit)
+    if task.environment != "sequence":
+        return MinAtar(task.environment, task.arguments, task.episode_limit)
+    for needed in ("games", "steps_per_visit"):
+        if needed not in task.arguments:
+            raise ValueError(f"a sequence of games needs the argument {needed!r}")
+    own = {k: v for k, v in task.arguments.items() if k not in ("games", "steps_per_visit")}
+    return MinAtarSequence(task.arguments["games"], own, task.episode_limit)
 
 
 def _classic(task: TaskSpec) -> Environment:

@@ -7,7 +7,7 @@ d, f), as in the authors' `examples/dqn.py`.
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class MinAtar:
         Raises ValueError for an unknown game or argument.
         """
         if environment not in GAMES:
-            raise UnknownEnvironmentError("minatar", environment, GAMES)
+            raise UnknownEnvironmentError("minatar", environment, (*GAMES, "sequence"))
         unknown = sorted(set(arguments) - set(ARGUMENTS))
         if unknown:
             raise ValueError(
@@ -73,6 +73,42 @@ class MinAtar:
 
     def _observation(self) -> np.ndarray:
         return np.array(self._game.state(), dtype=np.bool_)
+
+
+class MinAtarSequence:
+    """One game after the other, chosen by the visit: 0 is the first game, and after the last one
+    the first comes again. Observations have the channels of the game that has most, those that a
+    game lacks being empty; all games have the same six actions.
+    """
+
+    VERSION = VERSIONS["minatar"]
+
+    def __init__(
+        self, games: Sequence[str], arguments: Mapping[str, Any], episode_limit: int | None
+    ) -> None:
+        """`arguments` are those of every game. Raises ValueError as `MinAtar` does."""
+        self._games = [MinAtar(game, arguments, episode_limit) for game in games]
+        height, width = self._games[0].observation_shape[:2]
+        self._channels = max(game.observation_shape[2] for game in self._games)
+        self.observation_shape: tuple[int, ...] = (height, width, self._channels)
+        self.observation_dtype: ObservationDtype = "bool"
+        self.action = self._games[0].action
+        self.enter(0)
+
+    def enter(self, visit: int) -> None:
+        """Choose the game; a reset has to follow."""
+        self._game = self._games[visit % len(self._games)]
+
+    def reset(self, seed: int) -> np.ndarray:
+        return self._padded(self._game.reset(seed))
+
+    def step(self, action: int | np.integer[Any]) -> tuple[np.ndarray, float, bool, bool]:
+        observation, reward, terminal, truncated = self._game.step(action)
+        return self._padded(observation), reward, terminal, truncated
+
+    def _padded(self, observation: np.ndarray) -> np.ndarray:
+        missing = self._channels - observation.shape[2]
+        return np.pad(observation, ((0, 0), (0, 0), (0, missing)))
 
 
 def _environment_class() -> Any:

@@ -33,6 +33,14 @@ class StackedEnvironments:
         self.action = environment.action
         self.observation = np.stack([episode.observation for episode in self._episodes])
 
+    def enter(self, visit: int) -> None:
+        """Leave the running episodes for the game of a visit, in environments that are a sequence
+        of games."""
+        for episode in self._episodes:
+            episode.environment.enter(visit)  # type: ignore[attr-defined]
+            episode.start(episode.episode + 1)
+        self.observation = np.stack([episode.observation for episode in self._episodes])
+
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[float | None]]:

@@ -49,8 +49,11 @@ class Digits(Spec):
 
 
 class MinAtarArguments(Spec):
-    """What `suite.envs.minatar.MinAtar` takes."""
+    """What `suite.envs.minatar.MinAtar` takes, and of a `sequence` its games and how long a visit
+    is."""
 
+    games: list[str] | None = Field(default=None, min_length=1)
+    steps_per_visit: int | None = Field(default=None, ge=1, description="training steps")
     sticky_action_prob: float | None = Field(default=None, ge=0, le=1)
     difficulty_ramping: bool | None = None
     idle_cutoff: int | None = Field(default=None, ge=1)

@@ -396,15 +396,17 @@ class GainsClaim(Claim):
 
 
 class AcrossClaim(Claim):
-    """What several cells have together differs between two lists of them: their median figure, or
-    the range from the smallest to the largest, of each seed.
+    """What several cells have together differs between two lists of them: their mean or median
+    figure, or the range from the smallest to the largest, of each seed.
 
     The cells are of one task; seeds with the same number are compared with each other.
     """
 
     kind: Literal["across"]
     figure: Figure
-    summary: Literal["median", "range"] = Field(description="of a seed's figures in a list's cells")
+    summary: Literal["mean", "median", "range"] = Field(
+        description="of a seed's figures in the cells of a list"
+    )
     treatment: CellIds
     control: CellIds
     direction: Literal["greater", "less"]

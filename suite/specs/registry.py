@@ -167,8 +167,10 @@ def environment(task: TaskSpec) -> Environment:
     seen: Literal["vector", "grid", "pixels"] = "vector"
     if len(told.observation_shape) == 3:
         seen = "pixels" if told.observation_dtype == "uint8" else "grid"
+    # Visits to games are the off-policy loop's.
+    sequence = task.family == "minatar" and task.environment == "sequence"
     return Environment(
-        ACTING,
+        ("off_policy",) if sequence else ACTING,
         told.actions,
         seen,
         told.observation_shape,

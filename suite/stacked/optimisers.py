@@ -49,6 +49,11 @@ class Adam:
             maximize=False,
         )
 
+    def restart(self) -> None:
+        """Moments and step count as at the start."""
+        for moment in (self._mean, self._square, self._steps):
+            moment.zero_()
+
     def state(self) -> State:
         """Both moments [S, m], the step count and the learning rate."""
         seeds = self._flat.shape[0]
@@ -109,6 +114,12 @@ class RMSprop:
             centered=self.centred,
         )
 
+    def restart(self) -> None:
+        """Running averages and step count as at the start."""
+        for moment in (self._square, self._steps, self._mean, self._momentum):
+            if moment is not None:
+                moment.zero_()
+
     def state(self) -> State:
         """The running averages [S, m], the step count and the learning rate."""
         seeds = self._flat.shape[0]
@@ -144,6 +155,9 @@ class SGD:
     def step(self, gradient: Tensor) -> None:
         """flat <- flat - learning_rate * gradient [S, m]."""
         self._flat.sub_(gradient, alpha=self.learning_rate)
+
+    def restart(self) -> None:
+        """There is nothing that steps leave."""
 
     def state(self) -> State:
         """The learning rate."""

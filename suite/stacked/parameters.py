@@ -126,6 +126,12 @@ class ParameterGroup:
         for function in self.after_step:
             function(self)
 
+    def restart(self) -> None:
+        """The optimiser and the target as at the start, on the parameters as they are."""
+        self.optimiser.restart()
+        if self.target is not None:
+            copy_parameters(self.target, self.parameters)
+
     def reset_moments(self, where: Tensor) -> None:
         """Zero the optimiser's moments at these of the parameters, bool [S, m]."""
         for moment in self.optimiser.state().values():

@@ -82,6 +82,10 @@ class Replay:
         """Transitions that a seed holds."""
         return min(self.appended, self.capacity)
 
+    def clear(self) -> None:
+        """Forget all transitions."""
+        self.appended = 0
+
     def append(
         self,
         observation: np.ndarray,

@@ -8,7 +8,7 @@ all together contradict no more often than one (Bonferroni).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, assert_never
@@ -224,11 +224,16 @@ def _gains(claim: GainsClaim, columns: Columns, precision: Precision) -> Bounds:
 
 
 def _across(claim: AcrossClaim, columns: Columns, precision: Precision) -> Bounds:
-    """Supported when the mean over seeds of a seed's median (or range) over the treatment's cells,
-    less that over the control's, lies on the claimed side of zero, contradicted on the other."""
-    summary = np.median if claim.summary == "median" else np.ptp
+    """Supported when the mean over seeds of a seed's mean (median, range) over the treatment's
+    cells, less that over the control's, lies on the claimed side of zero, contradicted on the
+    other."""
+    summaries: dict[str, Callable[..., Sample]] = {
+        "mean": np.mean,
+        "median": np.median,
+        "range": np.ptp,
+    }
     sides = _sides(columns, claim.treatment, claim.control)
-    upper, lower = (summary(np.stack(side), axis=0) for side in sides)
+    upper, lower = (summaries[claim.summary](np.stack(side), axis=0) for side in sides)
     interval = mean_difference([upper], [lower], paired=True, precision=precision)
     return _one_sided("", interval, claim.direction == "greater", 0.0, 0.0)
 

@@ -22,6 +22,12 @@ class Evaluation:
         self.episodes = episodes
         self._environments = [[make_environment(task) for _ in range(episodes)] for _ in seeds]
 
+    def enter(self, visit: int) -> None:
+        """Play the game of a visit from now on, in environments that are a sequence of games."""
+        for environments in self._environments:
+            for environment in environments:
+                environment.enter(visit)  # type: ignore[attr-defined]
+
     def returns(self, greedy: Callable[[np.ndarray], np.ndarray], index: int) -> np.ndarray:
         """Undiscounted returns `[S, E]` float64 of evaluation number `index`.
 

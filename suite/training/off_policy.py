@@ -27,6 +27,10 @@ class OffPolicyLoop:
     times there, and those with a `collect_steps` setting play that many steps only and then learn
     from their replay as it is. Only a terminal end stops bootstrapping; a truncated episode's last
     value still counts.
+
+    In a sequence of games (`steps_per_visit`) each visit starts as a run does, with its warm-up and
+    exploration, an empty replay, a fresh optimiser and target; parameters, and what plug-ins keep,
+    go on (NaP paper Sec. 5.3 and App. B.2, which reset the optimiser).
     """
 
     def __init__(
@@ -44,12 +48,19 @@ class OffPolicyLoop:
         self._gradient_steps = int(run.agent.settings.get("gradient_steps", 1))
         self._collect = int(run.agent.settings.get("collect_steps", run.budget))
         first_update = -(-warmup // update_every) * update_every
+        self._visit = 0
+        self._visit_steps = int(run.task.arguments.get("steps_per_visit", run.budget))
+        visits = [
+            min(self._visit_steps, run.budget - start)
+            for start in range(0, run.budget, self._visit_steps)
+        ]
+        rounds = sum(len(range(first_update, steps, update_every)) for steps in visits)
         self.learner = Learner(
             run,
             seeds,
             self.environments.observation_shape,
             self.environments.action,
-            total_updates=self._gradient_steps * len(range(first_update, run.budget, update_every)),
+            total_updates=self._gradient_steps * rounds,
             device=device,
             folders=folders,
         )
@@ -78,9 +89,11 @@ class OffPolicyLoop:
     def advance(self) -> None:
         """One environment step of every seed, and a learn call when it is due."""
         started = perf_counter()
+        if self.step // self._visit_steps != self._visit:
+            self._enter(self.step // self._visit_steps)
         if self.step < self._collect:
             self._play()
-        if self.step >= self._warmup and self.step % self._update_every == 0:
+        if self._visited >= self._warmup and self._visited % self._update_every == 0:
             for _ in range(self._gradient_steps):
                 self.learner.update(self.replay.sample(self._batch_size))
                 if self.agent.updates % CHECK_EVERY == 0:
@@ -88,10 +101,25 @@ class OffPolicyLoop:
         self.step += 1
         self.seconds.add("total", perf_counter() - started)
 
+    @property
+    def _visited(self) -> int:
+        """Steps since the visit began; all of them, but in a sequence of games."""
+        return self.step - self._visit * self._visit_steps
+
+    def _enter(self, visit: int) -> None:
+        """Begin a visit: all but parameters and plug-ins as at the start of a run."""
+        self._visit = visit
+        self.environments.enter(visit)
+        self.evaluation.enter(visit)
+        assert isinstance(self.replay, Replay)
+        self.replay.clear()
+        for group in self.agent.groups.values():
+            group.restart()
+
     def _play(self) -> None:
         """One environment step of every seed, remembered in the replay."""
         observation = self.environments.observation
-        action = self.agent.act(observation, self.step)
+        action = self.agent.act(observation, self._visited)
         if self._continuous and not np.isfinite(action).all():
             rows = ~np.isfinite(action).all(axis=1)
             self.diverged |= rows
@@ -156,10 +184,15 @@ class OffPolicyLoop:
         }
 
     def load_state(self, state: State) -> None:
+        self.step = int(state["step"][0])
+        # A visit begins with its first step, not with the end of the one before.
+        self._visit = max(0, self.step - 1) // self._visit_steps
+        if self._visit:
+            self.environments.enter(self._visit)
+            self.evaluation.enter(self._visit)
         self.learner.load_state(take_prefix("learner", state))
         self.environments.load_state(take_prefix("environments", state))
         self.replay.load_state(take_prefix("replay", state))
         self._evaluations = int(state["evaluations"][0])
         self._return_sum = np.asarray(state["return_sum"]).copy()
         self._return_count = np.asarray(state["return_count"]).copy()
-        self.step = int(state["step"][0])

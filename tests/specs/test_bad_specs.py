@@ -505,7 +505,7 @@ BAD = [
         (
             "{S}:7: unknown analysis 'path'; known: gradient_subspaces, path_curvature, "
             "plasticity, policy_path, propagation, reconstruction, "
-            "twin_gap, weight_norms; correct the name"
+            "twin_gap, visits, weight_norms; correct the name"
         ),
     ),
     (
