@@ -171,7 +171,7 @@ def test_notes_say_what_older_versions_give_otherwise(
 
 def test_seaquest_alone_has_the_guard_against_idling(project: Project) -> None:
     games = [task for task in project.tasks.values() if task.family == "minatar"]
-    assert len(games) == 5
+    assert len(games) == 8
     cutoffs = {game.name: game.arguments.get("idle_cutoff") for game in games}
     assert cutoffs.pop("seaquest") == 1000
     assert set(cutoffs.values()) == {None}
