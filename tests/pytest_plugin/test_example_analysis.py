@@ -67,7 +67,7 @@ def test_it_keeps_the_laws(package: Path) -> None:
         "sys.argv = ['suite', 'conform', '--analysis', 'turning', '--arguments', '{every: 5}']\n"
         "suite.cli.main()\n"
     )
-    assert "51 passed" in run(package, code)
+    assert "65 passed" in run(package, code)
 
 
 def test_its_analysis_has_about_forty_lines_and_stands_in_the_documentation() -> None:
