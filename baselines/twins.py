@@ -62,11 +62,9 @@ class Twins(Classifier):
     ) -> None:
         super().__init__(settings, observation_shape, action_spec, seeds, change_network, device)
         start = self.groups["classifier"].parameters.flat.double()
-        self.groups = {
-            name: ParameterGroup(name, parameters, self._optimiser(parameters))
-            for name in ("classifier", "free")
-            if (parameters := FlatParameters(self.network, start.clone()))
-        }
+        for name in ("classifier", "free"):
+            parameters = FlatParameters(self.network, start.clone())
+            self.groups[name] = ParameterGroup(name, parameters, self._optimiser(parameters))
         self.projected = [
             part
             for part in self.groups["free"].parameters.slices

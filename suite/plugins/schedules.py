@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from itertools import pairwise
 from typing import Annotated, ClassVar, Self
 
@@ -14,16 +15,16 @@ from suite.plugins.protocol import Agent, Plugin, PluginSettings
 from suite.stacked.streams import State
 
 
-class Schedule(Plugin):
+class Schedule(Plugin, ABC):
     """Sets the learning rate of the next update to a factor times the initial one."""
 
     @classmethod
     def sets_learning_rate(cls, settings: BaseModel) -> bool:
         return True
 
+    @abstractmethod
     def factor(self, updates: int) -> float:
         """The learning rate over the initial one after so many learn calls."""
-        raise NotImplementedError
 
     def attach(self, agent: Agent, total_updates: int) -> None:
         self.total = total_updates

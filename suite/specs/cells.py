@@ -314,6 +314,15 @@ class Cells:
                 "a budget beyond the warm-up",
                 "raise the budget, or set warmup_steps under `agent:` of this scale",
             )
+        visit = task.arguments.get("steps_per_visit")
+        if visit is not None and warmup >= visit:
+            self.checker.wrong(
+                node,
+                f"visits of {visit} steps (task {task.name!r}) with a warm-up of {warmup} steps "
+                f"each train nothing (agent {agent.name!r})",
+                "steps_per_visit beyond the warm-up",
+                "raise steps_per_visit, or set warmup_steps under `agent:` of this scale",
+            )
         played = int(agent.settings.get("collect_steps", 0))
         if played >= spec.budget:
             self.checker.wrong(

@@ -20,6 +20,7 @@ from suite.specs import registry
 from suite.specs.loading import load_project
 from suite.specs.planning import plan
 from suite.specs.project import Project
+from suite.specs.source import SpecError
 
 ROOT = Path(__file__).parents[2]
 
@@ -175,6 +176,31 @@ def test_seaquest_alone_has_the_guard_against_idling(project: Project) -> None:
     cutoffs = {game.name: game.arguments.get("idle_cutoff") for game in games}
     assert cutoffs.pop("seaquest") == 1000
     assert set(cutoffs.values()) == {None}
+
+
+def test_a_visit_that_ends_within_its_warm_up_is_refused(tmp_path: Path) -> None:
+    presets = """
+tasks:
+  both:
+    family: minatar
+    environment: sequence
+    arguments: {games: [breakout, asterix], steps_per_visit: 5000}
+"""
+    study = """
+study: games
+paper: a study of these tests
+cells:
+  - tasks: [both]
+    agents: [chain-ddqn]
+    plugins: [[]]
+    scales:
+      smoke: {seeds: 2, budget: 20000, evaluate_every: 5000, evaluation_episodes: 1}
+"""
+    (tmp_path / "tasks" / "studies").mkdir(parents=True)
+    (tmp_path / "tasks" / "presets.yaml").write_text("use: [rl_claims/agents]\n" + presets)
+    (tmp_path / "tasks" / "studies" / "games.yaml").write_text(study)
+    with pytest.raises(SpecError, match=r"visits of 5000 steps \(task 'both'\) with a warm-up"):
+        load_project(tmp_path)
 
 
 def test_boost_is_stable_except_where_instability_is_the_point(project: Project) -> None:
