@@ -8,6 +8,9 @@ from pydantic import BaseModel
 from suite.analysis.protocol import LookSettings, RecordedRun, Result
 
 
+WINDOW = 50  # steps
+
+
 class TwinGapSettings(LookSettings):
     """There is nothing to set."""
 
@@ -15,28 +18,27 @@ class TwinGapSettings(LookSettings):
 class TwinGap:
     """The loss of a projected network and of the free one on the same data (NaP paper Fig. 3).
 
-    Series `gap`: the distance of their mean losses since the last evaluation, over the free one's.
-    Figure `gap`: its mean over evaluations.
+    Series `gap`: the distance of their losses over the free one's, averaged over each 50 steps.
+    Figure `gap`: its mean over all steps.
 
     Raises ValueError for a run of another agent than twins.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     Settings: ClassVar[type[BaseModel]] = TwinGapSettings
 
     def __init__(self, settings: TwinGapSettings) -> None:
         self.settings = settings
 
     def recordings(self) -> tuple[tuple[str, dict[str, Any]], ...]:
-        return ()
+        return (("losses", {}),)
 
     def analyse(self, run: RecordedRun) -> Result:
-        series = run.record["series"]
-        if "loss/free" not in series:
+        columns = run.columns("losses", "losses.rows", every=1)
+        if "loss/free" not in columns:
             raise ValueError(f"run {run.key} of agent {run.spec.agent.name!r} has no twin")
-        steps = np.array(series["loss/free"]["step"])
-        free, projected = (
-            np.array(series[f"loss/{name}"]["value"], np.float64) for name in ("free", "classifier")
-        )
+        free, projected = (columns[f"loss/{name}"] for name in ("free", "classifier"))
         gap = np.abs(projected - free) / free
-        return Result({"gap": (steps, gap)}, {"gap": float(gap.mean())})
+        ends = np.arange(WINDOW, len(gap) + 1, WINDOW)
+        means = gap[: len(ends) * WINDOW].reshape(-1, WINDOW).mean(axis=1)
+        return Result({"gap": (ends, means)}, {"gap": float(gap.mean())})

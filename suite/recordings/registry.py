@@ -6,6 +6,7 @@ from pathlib import Path
 
 from suite.recordings.batch import BatchRecording
 from suite.recordings.checkpoints import CheckpointsRecording
+from suite.recordings.losses import LossesRecording
 from suite.recordings.norms import NormsRecording
 from suite.recordings.path import PathRecording
 from suite.recordings.protocol import RecordedAgent, Recording
@@ -17,6 +18,7 @@ RECORDINGS: dict[str, type[Recording]] = {
     "norms": NormsRecording,
     "checkpoints": CheckpointsRecording,
     "sums": SumsRecording,
+    "losses": LossesRecording,
     "batch": BatchRecording,
 }
 

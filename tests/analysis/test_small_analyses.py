@@ -42,11 +42,24 @@ def test_runs_that_are_no_sequences_or_were_not_looked_at_are_refused():
         visits(sequence([50, 250], [1.0, 2]))
 
 
-def test_the_gap_of_twins_is_relative_to_the_free_one():
-    losses = {"loss/free": ([10, 20], [2.0, 1.0]), "loss/classifier": ([10, 20], [1.0, 1.5])}
-    found = TwinGap(TwinGapSettings()).analyse(run_of(losses))
+def twin_gap(columns, agent="twins"):
+    run = SimpleNamespace(
+        key="k",
+        columns=lambda kind, file, every: columns,
+        spec=SimpleNamespace(agent=SimpleNamespace(name=agent)),
+    )
+    return TwinGap(TwinGapSettings()).analyse(run)
+
+
+def test_the_gap_of_twins_is_relative_to_the_free_one_and_its_signs_do_not_cancel():
+    free = np.repeat([2.0, 1.0], [50, 60])
+    projected = free * np.where(np.arange(110) % 2, 0.5, 1.5)
+    found = twin_gap({"update": np.arange(1.0, 111), "loss/free": free, "loss/classifier": projected})
+    assert found.series["gap"][0].tolist() == [50, 100]
     np.testing.assert_allclose(found.series["gap"][1], [0.5, 0.5])
-    assert found.figures == {"gap": 0.5}
-    agent = SimpleNamespace(name="mlp")
+    assert found.figures == {"gap": pytest.approx(0.5)}
+
+
+def test_an_agent_without_a_twin_has_no_gap():
     with pytest.raises(ValueError, match="run k of agent 'mlp' has no twin"):
-        TwinGap(TwinGapSettings()).analyse(run_of({}, agent=agent))
+        twin_gap({"update": np.ones(3), "loss/classifier": np.ones(3)}, "mlp")

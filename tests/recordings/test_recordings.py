@@ -235,6 +235,22 @@ def test_sums_are_those_of_every_policy_update(tmp_path):
     np.testing.assert_allclose(sums[-1], np.abs(np.diff(path, axis=0)).sum(axis=0), rtol=1e-3)
 
 
+def test_losses_are_those_of_every_learn_call(tmp_path):
+    (run,) = small_runs("td3", [0])
+    run = run.model_copy(update={"recordings": (recording("losses", {"every": 1}),)})
+    store = train([run], tmp_path)
+    columns = RecordedRun(run, store).columns("losses", "losses.rows", every=1)
+    assert list(columns) == ["update", "loss/actor", "loss/critic"]
+    assert (np.diff(columns["update"]) == 1).all() and columns["update"][0] == 1
+    critic = columns["loss/critic"]
+    means = store.record(run.key())["series"]["loss/critic"]["value"]
+    # The last evaluation is after the last learn call, and sees the mean of 5 calls.
+    np.testing.assert_allclose(critic[-5:].mean(), means[-1])
+    # The actor moves at every second call and keeps its newest loss; before it, none is known.
+    assert np.isnan(columns["loss/actor"][0])
+    assert (columns["loss/actor"][1:-1:2] == columns["loss/actor"][2::2]).all()
+
+
 def test_checkpoints_rebuild_the_agent_and_the_batch_is_what_was_learned_from(tmp_path):
     (run,) = small_runs("td3", [0], recordings=("checkpoints",))
     batch = recording("batch", {"size": 40})
