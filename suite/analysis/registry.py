@@ -15,6 +15,7 @@ from suite.analysis.propagation import Propagation
 from suite.analysis.protocol import Analysis
 from suite.analysis.reconstruction import Reconstruction
 from suite.analysis.twin_gap import TwinGap
+from suite.analysis.updates import Updates
 from suite.analysis.visits import Visits
 from suite.analysis.weight_norms import WeightNorms
 from suite.extensions import ANALYSES_GROUP, Extended, unversioned
@@ -45,6 +46,7 @@ ANALYSES: MutableMapping[str, type[Analysis]] = Extended(
         "reconstruction": Reconstruction,
         "twin_gap": TwinGap,
         "visits": Visits,
+        "updates": Updates,
     },
     ANALYSES_GROUP,
     unusable,

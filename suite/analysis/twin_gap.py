@@ -7,7 +7,6 @@ from pydantic import BaseModel
 
 from suite.analysis.protocol import LookSettings, RecordedRun, Result
 
-
 WINDOW = 50  # steps
 
 

@@ -30,6 +30,7 @@ from suite.plugins.remedies import (
     Regenerative,
     ShrinkPerturb,
     UpdateNoise,
+    WeightDecay,
 )
 from suite.plugins.schedules import Cosine, Decay, Replayed
 
@@ -47,6 +48,7 @@ OWN = (
     Deaden,
     L2,
     Regenerative,
+    WeightDecay,
     ShrinkPerturb,
     UpdateNoise,
     ReDo,

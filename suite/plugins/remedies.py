@@ -93,6 +93,42 @@ class Regenerative(Plugin):
             start.copy_(torch.as_tensor(state[name]))
 
 
+class WeightDecaySettings(PluginSettings):
+    """Settings of decoupled weight decay."""
+
+    coefficient: float = Field(
+        ge=0, description="share by which parameters shrink at a step, over the learning rate"
+    )
+
+
+class WeightDecay(Plugin):
+    """Parameters shrink at every step by the learning rate times a coefficient, outside the loss
+    (AdamW: Loshchilov and Hutter, ICLR 2019)."""
+
+    VERSION = 1
+    kind = "weight_decay"
+    acting: ClassVar = {"coefficient": 1.0}
+    neutral: ClassVar = {"coefficient": 0.0}
+    Settings = WeightDecaySettings
+
+    def __init__(self, settings: WeightDecaySettings) -> None:
+        super().__init__(settings)
+        self.settings = settings
+        self.learned: dict[str, Tensor] = {}
+
+    def attach(self, agent: Agent, total_updates: int) -> None:
+        for name, group in agent.groups.items():
+            self.learned[name] = _weights_and_biases(group.parameters)
+            if self.settings.coefficient:
+                group.before_step.append(self.before_step)
+
+    def before_step(self, group: ParameterGroup, gradient: Tensor) -> None:
+        """Hook of every group."""
+        flat = group.parameters.flat.detach()
+        share = group.optimiser.learning_rate * self.settings.coefficient
+        flat.addcmul_(flat, self.learned[group.name], value=-share)
+
+
 class ShrinkPerturbSettings(PluginSettings):
     """Settings of shrink and perturb."""
 

@@ -19,9 +19,9 @@ class LossesSettings(LookSettings):
 
 
 class LossesRecording:
-    """A row every `every` learn calls: their number so far, and the newest loss of each group, before
-    its step (`loss/critic`), in float64; what no loss is kept of yet is unknown. The series `loss/`
-    of a run's record are means over all learn calls between evaluations.
+    """A row every `every` learn calls: `update`, their number so far, and the newest loss of each
+    group, before its step (`loss/critic`), in float64; what no loss is kept of yet is unknown. The
+    series `loss/` of a run's record are means over all learn calls between evaluations.
     """
 
     VERSION: ClassVar[int] = 1
@@ -32,7 +32,9 @@ class LossesRecording:
     ) -> None:
         self.settings = settings
         names = ["update", *(f"loss/{name}" for name in agent.groups)]
-        self._rows = [Rows(folder / "losses.rows", "f8", (len(names),), names) for folder in folders]
+        self._rows = [
+            Rows(folder / "losses.rows", "f8", (len(names),), names) for folder in folders
+        ]
 
     def begin(self) -> None:
         for rows in self._rows:

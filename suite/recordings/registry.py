@@ -11,6 +11,7 @@ from suite.recordings.norms import NormsRecording
 from suite.recordings.path import PathRecording
 from suite.recordings.protocol import RecordedAgent, Recording
 from suite.recordings.sums import SumsRecording
+from suite.recordings.updates import UpdatesRecording
 from suite.specs.models import RecordingSpec
 
 RECORDINGS: dict[str, type[Recording]] = {
@@ -19,6 +20,7 @@ RECORDINGS: dict[str, type[Recording]] = {
     "checkpoints": CheckpointsRecording,
     "sums": SumsRecording,
     "losses": LossesRecording,
+    "updates": UpdatesRecording,
     "batch": BatchRecording,
 }
 

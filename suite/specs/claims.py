@@ -28,12 +28,16 @@ class SeriesFigure(Spec):
     """A number taken from a series of a run: its first, last, largest or mean value, or growth.
 
     `growth` is last over first, `largest_growth` is largest over first, `rise` is the mean of the
-    last quarter of its points less that of the first. With `series` ending in `*` the mean over all
-    series with that beginning is taken.
+    last quarter of its points less that of the first, `first_half` the mean of the first half of
+    its points, `half_way` the training step at which it has first gone half of the way from its
+    first to its largest value. With `series` ending in `*` the mean over all series with that
+    beginning is taken.
     """
 
     series: SeriesName
-    take: Literal["first", "last", "max", "mean", "growth", "largest_growth", "rise"]
+    take: Literal[
+        "first", "last", "max", "mean", "growth", "largest_growth", "rise", "first_half", "half_way"
+    ]
 
 
 class SecondsShare(Spec):

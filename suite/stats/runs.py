@@ -194,8 +194,9 @@ def _of_series(run: Run, figure: SeriesFigure) -> float:
 
 
 def _taken(run: Run, name: str, take: str) -> float:
-    values = run.series[name].values
-    values = values[np.isfinite(values)]
+    series = run.series[name]
+    finite = np.isfinite(series.values)
+    steps, values = series.steps[finite], series.values[finite]
     if len(values) == 0:
         raise NoFigureError(f"{run.name()} has no finite value in series {name!r}")
     if take in ("growth", "largest_growth"):
@@ -207,5 +208,13 @@ def _taken(run: Run, name: str, take: str) -> float:
         if quarter == 0:
             raise NoFigureError(f"{run.name()}: series {name!r} has {len(values)} points, no rise")
         return float(values[-quarter:].mean() - values[:quarter].mean())
-    taken = {"first": values[0], "last": values[-1], "max": values.max(), "mean": values.mean()}
+    if take == "half_way":
+        return float(steps[np.argmax(values >= (values[0] + values.max()) / 2)])
+    taken = {
+        "first": values[0],
+        "last": values[-1],
+        "max": values.max(),
+        "mean": values.mean(),
+        "first_half": values[: (len(values) + 1) // 2].mean(),
+    }
     return float(taken[take])

@@ -28,6 +28,7 @@ OF_A_FEW_LINES = (
     "replayed",
     "l2",
     "regenerative",
+    "weight_decay",
     "shrink_perturb",
     "update_noise",
     "redo",

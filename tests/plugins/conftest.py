@@ -210,6 +210,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "deaden": ("deaden", {"fraction": 0.5, "probe_inputs": 32}),
     "l2": ("l2", {"coefficient": 0.01}),
     "regenerative": ("regenerative", {"coefficient": 0.01}),
+    "weight_decay": ("weight_decay", {"coefficient": 1.0}),
     "shrink_perturb": ("shrink_perturb", {"interval": 4, "shrink": 0.9, "perturb": 0.1}),
     "update_noise": ("update_noise", {"scale": 0.001}),
     "redo": ("redo", {"interval": 4, "threshold": 0.7}),

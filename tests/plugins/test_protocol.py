@@ -100,6 +100,7 @@ def test_a_seeds_row_of_the_state_resumes_in_another_group(build, names):
         ("inflate", {"factor": 1.0}),
         ("l2", {"coefficient": 0.0}),
         ("regenerative", {"coefficient": 0.0}),
+        ("weight_decay", {"coefficient": 0.0}),
         ("shrink_perturb", {"interval": 4, "shrink": 1.0, "perturb": 0.0}),
         ("update_noise", {"scale": 0.0}),
         ("layer_reset", {"interval": 1000, "layers": 1}),
@@ -112,6 +113,7 @@ def test_a_seeds_row_of_the_state_resumes_in_another_group(build, names):
         "factor-1",
         "no-l2",
         "no-regeneration",
+        "no-decay",
         "no-shrinking",
         "no-noise",
         "no-reset",
@@ -127,7 +129,8 @@ def test_neutral_settings_leave_the_base_runs_bits(build, kind, neutral):
     "name",
     [
         *("pptb", "snapshot_average", "random_projection", "proj_only", "inflate", "deaden"),
-        *("l2", "regenerative", "shrink_perturb", "update_noise", "redo", "layer_reset"),
+        *("l2", "regenerative", "weight_decay", "shrink_perturb", "update_noise"),
+        *("redo", "layer_reset"),
     ],
 )
 def test_plugins_that_keep_the_network_change_training(build, name):

@@ -50,6 +50,17 @@ def test_penalties_and_noise_leave_gains_offsets_and_padding_alone(build):
     )
 
 
+def test_decoupled_weight_decay_shrinks_weights_by_the_present_learning_rate(build):
+    plain, decayed = build("classifier", ["ln"]), build("classifier", ["ln", "weight_decay"])
+    for trained in (plain, decayed):
+        trained.agent.groups["classifier"].optimiser.learning_rate = 0.002
+    start = flat(plain)
+    difference = flat(decayed.train(1)) - flat(plain.train(1))
+    learned = decayed.plugins[1].learned["classifier"]
+    torch.testing.assert_close(difference, -0.002 * start * learned, rtol=1e-3, atol=1e-7)
+    assert (learned == 0).any() and (difference != 0).any()
+
+
 def test_shrink_and_perturb_mixes_with_fresh_initial_parameters(build):
     trained = build("classifier", ["shrink_perturb"], seeds=(4,)).train(3)
     plain = build("classifier", seeds=(4,))

@@ -1,8 +1,16 @@
 """Schedules of the learning rate."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import yaml
 
 from suite.plugins.registry import PLUGINS
+from suite.stats.runs import Run
+from suite.store.evidence import load
+
+ROOT = Path(__file__).parents[2]
 
 
 def rates(build, name, settings, updates=40):
@@ -30,6 +38,23 @@ def test_a_curve_is_replayed_along_lines(build):
     points = [[0.0, 1.0], [0.5, 0.2], [1.0, 0.1]]
     seen = rates(build, "replayed", {"points": points})
     assert [seen[at] for at in (0, 10, 20, 30, 40)] == pytest.approx([1.0, 0.6, 0.2, 0.15, 0.1])
+
+
+def test_the_implicit_schedule_is_that_of_the_evidence_it_cites():
+    """Initial over present norm of all hidden weights, meaned over the seeds of `ln_plain`."""
+    presets = yaml.safe_load((ROOT / "tasks" / "plugins.yaml").read_text())["plugins"]
+    shares, factors = np.transpose(presets["implicit_labels"]["settings"]["points"])
+    records = load(ROOT / "reports" / "evidence")[0]
+    curves = []
+    for record in records:
+        if (record.cell, record.scale) == ("random_labels--mlp-lr3e-3--ln_plain", "short"):
+            series = Run.of(record).series
+            norms = [series[f"weight_norms/norm/classifier/hidden{i}"] for i in (1, 2, 3)]
+            joint = np.linalg.norm([norm.values for norm in norms], axis=0)
+            at = norms[0].steps / norms[0].steps[-1]
+            curves.append(np.interp(shares, at, joint[0] / joint))
+    assert len(curves) == 8
+    np.testing.assert_allclose(np.mean(curves, axis=0), factors, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from suite.analysis.recorded import RecordedRun
 from suite.analysis.registry import recording
-from suite.conformance.small_runs import result, small_runs, train
+from suite.conformance.small_runs import acting, result, small_runs, train
 from suite.recordings.path import LARGEST, WHOLE, PathRecording, PathSettings, RecordedPath
 from suite.recordings.registry import RECORDINGS
 from suite.recordings.rows import Rows, column_names, read_rows
@@ -233,6 +233,27 @@ def test_sums_are_those_of_every_policy_update(tmp_path):
     path = recorded.path(every=1).columns().astype(np.float64)
     assert len(sums) == 5 and (sums[0] == 0).all()
     np.testing.assert_allclose(sums[-1], np.abs(np.diff(path, axis=0)).sum(axis=0), rtol=1e-3)
+
+
+def test_updates_are_those_of_the_path(tmp_path):
+    (run,) = with_path(small_runs("td3", [0], [acting("nap", schedule="constant")]), 1)
+    run = run.model_copy(
+        update={"recordings": (*run.recordings, recording("updates", {"every": 3}))}
+    )
+    recorded = RecordedRun(run, train([run], tmp_path))
+    columns = recorded.columns("updates", "updates-actor.rows", every=3)
+    assert columns["step"].tolist() == list(range(1, len(columns["step"]) * 3, 3))
+    assert (columns["learning_rate"] == 1e-3).all()
+    hidden1 = recorded.path(every=1).columns()[:, : 4 * 16].astype(np.float64)
+    old, new = (hidden1[start::3][: len(columns["step"])] for start in (0, 1))
+    # What the path has was projected since, which turns nothing.
+    cosine = (old * new).sum(1) / np.linalg.norm(old, axis=1) / np.linalg.norm(new, axis=1)
+    np.testing.assert_allclose(columns["angle/hidden1"], np.arccos(cosine), rtol=2e-2)
+    # Norms follow it: no gradient along the weight, and nothing but the hidden layers is normed.
+    assert (np.abs(columns["gradient_radial_share/hidden1"]) < 1e-3).all()
+    assert (np.abs(columns["gradient_radial_share/output"]) > 1e-2).any()
+    assert columns["normed_norm"][0] > np.linalg.norm(hidden1[0])
+    np.testing.assert_allclose(columns["normed_norm"], columns["normed_norm"][0], rtol=1e-5)
 
 
 def test_losses_are_those_of_every_learn_call(tmp_path):

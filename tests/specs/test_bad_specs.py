@@ -393,12 +393,7 @@ BAD = [
         P,
         "kind: pptb",
         "kind: pttb",
-        (
-            "{P}:54: unknown plug-in kind 'pttb'; known: cosine, crelu, deaden, decay, inflate, "
-            "l2, layer_reset, leaky_relu, nap, norm, plasticity_injection, pptb, projection, "
-            "random_projection, redo, regenerative, replayed, shrink_perturb, snapshot_average, "
-            "update_noise; did you mean 'pptb'?"
-        ),
+        ("{P}:54: unknown plug-in kind 'pttb'; known: pptb, ... (21 in all); did you mean 'pptb'?"),
     ),
     (
         P,
@@ -505,7 +500,7 @@ BAD = [
         (
             "{S}:7: unknown analysis 'path'; known: gradient_subspaces, path_curvature, "
             "plasticity, policy_path, propagation, reconstruction, "
-            "twin_gap, visits, weight_norms; correct the name"
+            "twin_gap, updates, visits, weight_norms; correct the name"
         ),
     ),
     (
@@ -513,8 +508,8 @@ BAD = [
         "analyses: [policy_path]",
         "recordings: [pathh]",
         (
-            "{S}:7: unknown recording 'pathh'; known: batch, checkpoints, norms, path, sums; "
-            "did you mean 'path'?"
+            "{S}:7: unknown recording 'pathh'; known: batch, checkpoints, losses, norms, path, "
+            "sums, updates; did you mean 'path'?"
         ),
     ),
     (
