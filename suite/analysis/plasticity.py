@@ -2,23 +2,17 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from torch import Tensor
 
-from suite.analysis.protocol import LookSettings, RecordedRun, Result
+from suite.analysis.network_on_batch import NetworkOnBatchSettings, series_over_checkpoints
+from suite.analysis.protocol import RecordedRun, Result
 from suite.stacked.layers import Activation, Convolution, Linear, Network
+from suite.stacked.parameters import FlatParameters
 
 DORMANT = 0.025  # tau: Sokar et al. (ICML 2023)
 RANK = 0.01  # NaP paper App. C.2: singular values that count, over the largest
-
-
-class PlasticitySettings(LookSettings):
-    """Settings of the look at hidden units."""
-
-    every: int = Field(default=1, ge=1, description="evaluations between checkpoints")
-    observations: int = Field(default=512, ge=1, description="size of the batch")
 
 
 class Plasticity:
@@ -38,40 +32,23 @@ class Plasticity:
     """
 
     VERSION: ClassVar[int] = 1
-    Settings: ClassVar[type[BaseModel]] = PlasticitySettings
+    Settings: ClassVar[type[BaseModel]] = NetworkOnBatchSettings
 
-    def __init__(self, settings: PlasticitySettings) -> None:
+    def __init__(self, settings: NetworkOnBatchSettings) -> None:
         self.settings = settings
 
     def recordings(self) -> tuple[tuple[str, dict[str, Any]], ...]:
-        batch = {"size": self.settings.observations}
-        return (("checkpoints", {"every": self.settings.every}), ("batch", batch))
+        return self.settings.recordings()
 
     def analyse(self, run: RecordedRun) -> Result:
-        batch = torch.as_tensor(run.observations(size=self.settings.observations))
-        steps: list[int] = []
-        series: dict[str, list[float]] = {}
-        for step, agent in run.agents(every=self.settings.every):
-            steps.append(step)
-            group = agent.groups[agent.policy]
-            takes_observations(group.network, batch)
-            trace: dict[str, Tensor] = {}
-            with torch.no_grad():
-                group.network.forward(group.parameters.leaves, batch[None], trace)
-            for name, value in _told(group.network, trace).items():
-                series.setdefault(name, []).append(value)
-        at = np.array(steps)
-        return Result({name: (at, np.array(values)) for name, values in series.items()})
+        return series_over_checkpoints(run, self.settings, _look)
 
 
-def takes_observations(network: Network, observations: Tensor) -> None:
-    """Raises ValueError for a network that these observations are not the inputs of."""
-    shape = tuple(observations.shape[1:])
-    if tuple(network.input_shape) != shape:
-        raise ValueError(
-            f"the policy network takes inputs of shape {tuple(network.input_shape)}, the recorded "
-            f"observations have shape {shape}: another network lies between them"
-        )
+def _look(parameters: FlatParameters, batch: Tensor) -> dict[str, float]:
+    trace: dict[str, Tensor] = {}
+    with torch.no_grad():
+        parameters.network.forward(parameters.leaves, batch[None], trace)
+    return _told(parameters.network, trace)
 
 
 def _told(network: Network, trace: dict[str, Tensor]) -> dict[str, float]:

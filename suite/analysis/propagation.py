@@ -2,22 +2,20 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from suite.analysis.plasticity import RANK, takes_observations
-from suite.analysis.protocol import LookSettings, RecordedRun, Result
+from suite.analysis.network_on_batch import NetworkOnBatchSettings, series_over_checkpoints
+from suite.analysis.plasticity import RANK
+from suite.analysis.protocol import RecordedRun, Result
 from suite.stacked.layers import Convolution, Linear, Network, Norm
 from suite.stacked.parameters import FlatParameters
 
 
-class PropagationSettings(LookSettings):
+class PropagationSettings(NetworkOnBatchSettings):
     """Settings of the look at signals and gradients."""
 
-    every: int = Field(default=1, ge=1, description="evaluations between checkpoints")
-    observations: int = Field(default=512, ge=1, description="size of the batch")
     kernel_inputs: int = Field(
         default=64, ge=2, description="first observations whose gradients make the tangent kernel"
     )
@@ -46,28 +44,20 @@ class Propagation:
         self.settings = settings
 
     def recordings(self) -> tuple[tuple[str, dict[str, Any]], ...]:
-        batch = {"size": self.settings.observations}
-        return (("checkpoints", {"every": self.settings.every}), ("batch", batch))
+        return self.settings.recordings()
 
     def analyse(self, run: RecordedRun) -> Result:
-        batch = torch.as_tensor(run.observations(size=self.settings.observations))
-        steps: list[int] = []
-        series: dict[str, list[float]] = {}
-        for step, agent in run.agents(every=self.settings.every):
-            steps.append(step)
-            parameters = agent.groups[agent.policy].parameters
-            takes_observations(parameters.network, batch)
-            # Float32 would lose small gradients of a saturated network.
-            double = FlatParameters(parameters.network, parameters.flat.detach().double())
-            found = {
-                "jacobian_norm": _jacobian_norm(double, batch.double()),
-                "kernel_rank": _kernel_rank(double, batch[: self.settings.kernel_inputs].double()),
-                **_preactivations(double, batch.double()),
-            }
-            for name, value in found.items():
-                series.setdefault(name, []).append(value)
-        at = np.array(steps)
-        return Result({name: (at, np.array(values)) for name, values in series.items()})
+        return series_over_checkpoints(run, self.settings, self._look)
+
+    def _look(self, parameters: FlatParameters, batch: Tensor) -> dict[str, float]:
+        # Float32 would lose small gradients of a saturated network.
+        double = FlatParameters(parameters.network, parameters.flat.detach().double())
+        batch = batch.double()
+        return {
+            "jacobian_norm": _jacobian_norm(double, batch),
+            "kernel_rank": _kernel_rank(double, batch[: self.settings.kernel_inputs]),
+            **_preactivations(double, batch),
+        }
 
 
 def _jacobian_norm(parameters: FlatParameters, batch: Tensor) -> float:

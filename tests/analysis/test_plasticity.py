@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from suite.analysis.plasticity import Plasticity, PlasticitySettings
+from suite.analysis.network_on_batch import NetworkOnBatchSettings
+from suite.analysis.plasticity import Plasticity
 from suite.stacked.layers import Activation, Linear, Network
 
 INPUTS = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]], dtype=np.float32)
@@ -34,12 +35,12 @@ class Run:
             "output.weight": torch.zeros(1, units, 1),
             "output.bias": torch.zeros(1, 1, 1),
         }
-        group = SimpleNamespace(network=network, parameters=SimpleNamespace(leaves=leaves))
-        yield 7, SimpleNamespace(policy="q", groups={"q": group})
+        parameters = SimpleNamespace(network=network, leaves=leaves)
+        yield 7, SimpleNamespace(policy="q", groups={"q": SimpleNamespace(parameters=parameters)})
 
 
 def told(run):
-    series = Plasticity(PlasticitySettings(observations=4)).analyse(run).series
+    series = Plasticity(NetworkOnBatchSettings(observations=4)).analyse(run).series
     assert all(list(steps) == [7] for steps, _ in series.values())
     return {name: values[0] for name, (_, values) in series.items()}
 
