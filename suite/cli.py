@@ -368,6 +368,31 @@ def _record(project: Project, runs: list[Run]) -> None:
 
 
 @app.command()
+def campaign(
+    hours: Annotated[
+        float | None, typer.Option(min=0.0, help="wall clock to use; without it, show the order")
+    ] = None,
+    jobs: JobsOption = CORES,
+) -> None:
+    """Train what open claims still need, the cheapest first, until the time is used up; the same
+    command goes on."""
+    from suite import campaign as campaigns
+    from suite.judging import judge_all
+
+    project, store = _project(), Store(RUNS)
+    here = pace((cell for scale in SCALES for cell in project.cells[scale]), store)
+    if hours is not None:
+        campaigns.campaign(project, store, EVIDENCE, here, 3600 * hours, jobs, console)
+        return
+    runs = collect_runs(project, store, EVIDENCE)
+    table = Table("claim", "scale", "runs", "core time", "why", box=None)
+    for need in campaigns.needs(project, runs, judge_all(project, runs), here):
+        scale, count = need.cells[0].scale, sum(len(cell.runs) for cell in need.cells)
+        table.add_row(need.claim, scale, str(count), _duration(need.seconds), need.why)
+    console.print(table)
+
+
+@app.command()
 def report() -> None:
     """Write reports/report.html and reports/summary.md."""
     from suite.report.page import write_report

@@ -23,12 +23,12 @@ class UpdatesSettings(LookSettings):
 
 class UpdatesRecording:
     """`updates-<group>.rows`: a row of the first optimiser step of each group and every `every`-th
-    after it, as the optimiser makes it, before plug-ins change the weights.
+    after it, before plug-ins that follow a step change the weights.
 
     Columns: `step`, the number of the step from 1; `learning_rate`; `gradient_norm` of the group,
-    as the optimiser gets it; `normed_norm`, of all weights that a norm follows, 0 if none; and of
-    every weight tensor W with gradient g and change u (`/hidden1`) `gradient_norm` |g|,
-    `relative_update` |u| / |W|, `angle` between W and W + u in radians, `radial_share`
+    after clipping, before plug-ins add to it; `normed_norm`, of all weights that a norm follows, 0
+    if none; and of every weight tensor W with gradient g and change u (`/hidden1`) `gradient_norm`
+    |g|, `relative_update` |u| / |W|, `angle` between W and W + u in radians, `radial_share`
     <W, u> / |W||u| and `gradient_radial_share` <W, g> / |W||g| (NaP paper App. A.5: 0 before a
     norm). Shares of nothing are unknown. `evaluations.rows`: the training step of every evaluation,
     and each group's steps.

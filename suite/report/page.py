@@ -34,9 +34,9 @@ from suite.report.panels import (
     short_number,
 )
 from suite.report.redrawing import redraw
-from suite.report.settling import Settling, settling
 from suite.report.side_by_side import SideBySide, load_side_by_side
 from suite.report.summary import SYMBOLS, summary
+from suite.settling import Settling, settling
 from suite.specs.figures import PaperFigure
 from suite.specs.models import SCALES, TaskSpec
 from suite.specs.project import Project, Study
@@ -226,7 +226,7 @@ def _papers(
             open=tuple(
                 (one, found)
                 for one in judged
-                if (found := settling(one, project, runs)) is not None
+                if (found := settling(one.claim, one.verdict, project, runs)) is not None
             ),
             figures=tuple(
                 DrawnFigure(

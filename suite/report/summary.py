@@ -7,7 +7,7 @@ from suite.report.findings import Finding
 from suite.report.judged import WHOSE, Judged, counts
 from suite.report.numbers import interval, number, observed
 from suite.report.panels import short_number
-from suite.report.settling import Settling
+from suite.settling import Settling
 from suite.specs.project import Study
 from suite.stats.verdicts import STATES, Verdict, VerdictState
 

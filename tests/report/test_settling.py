@@ -5,7 +5,8 @@ import pytest
 from toy_project import SEEDS, claim, cost_claim, record
 
 from suite.report.judged import Judged
-from suite.report.settling import settling
+from suite.settling import Settling
+from suite.settling import settling as settling_of
 from suite.specs.planning import seconds_estimate
 from suite.specs.project import Project
 from suite.stats.runs import Run, Series
@@ -15,6 +16,10 @@ from suite.stats.verdicts import expectations, judge
 def judged(project: Project, runs: list[Run], **parts: object) -> Judged:
     one = claim("first-C9", "hill", **parts)
     return Judged(one, judge(one, runs, expectations(project)))
+
+
+def settling(one: Judged, project: Project, runs: list[Run]) -> Settling | None:
+    return settling_of(one.claim, one.verdict, project, runs)
 
 
 def test_a_settled_claim_needs_nothing(project: Project, runs: list[Run]) -> None:
@@ -38,6 +43,17 @@ def test_only_cells_and_seeds_that_are_missing_are_named(project: Project, runs:
     assert found is not None
     assert found.command == "suite run hill--climber--pptb --scale smoke"
     assert found.seeds == SEEDS - 1
+
+
+def test_runs_without_a_result_of_an_analysis_that_is_read_are_trained_for_it(
+    project: Project, runs: list[Run]
+) -> None:
+    unread = [replace(run, lacking=("policy_path",)) for run in runs]
+    assert settling(judged(project, unread), project, unread) is None
+    figure = {"series": "policy_path/gini/all", "take": "last"}
+    found = settling(judged(project, unread, figure=figure), project, unread)
+    assert found is not None
+    assert found.command == "suite run hill--climber--none hill--climber--pptb --scale smoke"
 
 
 COMMAND = "pytest tasks/ -k first-C9 --train --until-conclusive"
@@ -87,7 +103,7 @@ def test_where_no_look_in_reach_would_settle_it_the_next_one_is_named(
     out_of_reach = {"margin": 2.5, "falsifier": -5.0}
     found = settling(judged(project, runs, **out_of_reach), project, runs)
     assert found is not None and found.command == COMMAND
-    assert found.seeds is None
+    assert found.seeds == 0
     assert f"the next is at {2 * SEEDS} seeds a cell" in found.why and "not known" in found.why
     # After the look at four times the planned seeds the usual cap lets none follow.
     more = further(project, runs, 4 * SEEDS)
@@ -101,7 +117,7 @@ def test_an_assumed_range_of_a_cost_is_no_look_away(project: Project, runs: list
     cost = Judged(one, judge(one, runs, expectations(project)))
     assert cost.assumed
     found = settling(cost, project, runs)
-    assert found is not None and found.command == COMMAND and found.seeds is None
+    assert found is not None and found.command == COMMAND and found.seeds == 0
     assert "not known: seeds that train together read one clock." in found.why
 
 

@@ -1,36 +1,45 @@
 """What would settle a claim that is not settled: the command to give, its seeds and its time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.judging import CAP
-from suite.report.coverage import missing
-from suite.report.judged import Judged
-from suite.specs.claims import CostClaim
+from suite.specs.claims import ClaimSpec, CostClaim
 from suite.specs.models import SCALES, Cell
 from suite.specs.planning import seconds_estimate
 from suite.specs.project import Project
 from suite.stats import sequential
 from suite.stats.runs import Run
+from suite.stats.verdicts import Verdict
 
 
 @dataclass(frozen=True)
 class Settling:
     """Why a claim is open, and what to do; no command where no run would help.
 
-    `seeds`: runs to train, over all cells. `seconds`: of one core, as `suite plan` estimates them
-    on the machine that its constants are from.
+    `cells`: what to train, with the runs that are missing alone; empty where it is not known which
+    seeds would settle it.
     """
 
     why: str
     command: str | None = None
-    seeds: int | None = None
-    seconds: float | None = None
+    cells: tuple[Cell, ...] = ()
+
+    @property
+    def seeds(self) -> int:
+        """Runs to train, over all cells."""
+        return sum(len(cell.runs) for cell in self.cells)
+
+    @property
+    def seconds(self) -> float:
+        """Of one core, as estimated on the machine that the constants of `suite plan` are from."""
+        return sum(map(seconds_estimate, self.cells))
 
 
-def settling(judged: Judged, project: Project, runs: Sequence[Run]) -> Settling | None:
+def settling(
+    claim: ClaimSpec, verdict: Verdict, project: Project, runs: Sequence[Run]
+) -> Settling | None:
     """None for a claim that is supported or contradicted."""
-    claim, verdict = judged.claim, judged.verdict
     if verdict.state in ("supported", "contradicted"):
         return None
     reached = -1 if verdict.scale is None else SCALES.index(verdict.scale)
@@ -40,25 +49,24 @@ def settling(judged: Judged, project: Project, runs: Sequence[Run]) -> Settling 
     if unplanned:
         return Settling(f"No study plans {', '.join(unplanned)} at scale {scale}.")
     known = {run.key: run for run in runs}
-    waiting = _lacking([cell for cell in planned if cell.id in claim.cells()], known)
+    waiting = _lacking(claim, [cell for cell in planned if cell.id in claim.cells()], known)
     if waiting:
         return Settling(
             f"Planned runs at scale {scale} are missing.",
             f"suite run {' '.join(cell.id for cell in waiting)} --scale {scale}",
-            *_cost(waiting),
+            tuple(waiting),
         )
     if verdict.scale != scale:
         return Settling(f"Too few of the runs at scale {scale} can be used, and all have ended.")
-    hopeless = _beyond_seeds(judged)
+    hopeless = _beyond_seeds(claim, verdict)
     if hopeless:
         return Settling(f"More seeds would not settle it: {hopeless}.")
     others = [other.id for study in project.studies.values() for other in study.claims]
-    return _next_looks(judged, planned, known, _selection(claim.id, others))
+    return _next_looks(claim, verdict, planned, known, _selection(claim.id, others))
 
 
-def _beyond_seeds(judged: Judged) -> str | None:
+def _beyond_seeds(claim: ClaimSpec, verdict: Verdict) -> str | None:
     """Why no number of seeds would settle the claim; None where one might."""
-    claim, verdict = judged.claim, judged.verdict
     for flag in verdict.flags:
         if flag.kind == "precondition":
             return flag.says
@@ -68,20 +76,22 @@ def _beyond_seeds(judged: Judged) -> str | None:
     return verdict.reason if verdict.seen is None and not too_few else None
 
 
-def _lacking(cells: Sequence[Cell], known: dict[str, Run]) -> list[Cell]:
-    """The cells that have runs without a result, with these runs alone."""
+def _lacking(claim: ClaimSpec, cells: Sequence[Cell], known: Mapping[str, Run]) -> list[Cell]:
+    """The cells that have runs without a result, or without one of an analysis that the claim
+    reads, with these runs alone."""
     left = []
     for cell in cells:
-        seeds = missing(cell, known)
-        if seeds:
-            runs = tuple(run for run in cell.runs if run.seed in seeds)
+        runs = tuple(run for run in cell.runs if not _has_all(claim, known.get(run.key())))
+        if runs:
             left.append(cell.model_copy(update={"runs": runs}))
     return left
 
 
-def _cost(cells: Sequence[Cell]) -> tuple[int, float]:
-    """Runs of cells, and the seconds of one core that they take."""
-    return sum(len(cell.runs) for cell in cells), sum(map(seconds_estimate, cells))
+def _has_all(claim: ClaimSpec, run: Run | None) -> bool:
+    if run is None or run.state not in ("done", "diverged"):
+        return False
+    read = claim.model_dump_json()
+    return not any(f'"{analysis}/' in read for analysis in run.lacking)
 
 
 def _selection(claim: str, others: Sequence[str]) -> str:
@@ -94,10 +104,13 @@ def _selection(claim: str, others: Sequence[str]) -> str:
 
 
 def _next_looks(
-    judged: Judged, cells: Sequence[Cell], known: dict[str, Run], selection: str
+    claim: ClaimSpec,
+    verdict: Verdict,
+    cells: Sequence[Cell],
+    known: Mapping[str, Run],
+    selection: str,
 ) -> Settling:
     """Train the seeds of coming looks until the claim is settled."""
-    claim, verdict = judged.claim, judged.verdict
     command = f"pytest tasks/ -k {selection} --train --until-conclusive"
     if verdict.scale != "smoke":
         command += f" --scale {verdict.scale}"
@@ -125,5 +138,5 @@ def _next_looks(
         f"All seeds up to this look are there. The look at {wanted} seeds a cell would settle it "
         "with a power of 80 %, if what was observed were true.",
         command,
-        *_cost(_lacking(coming, known)),
+        tuple(_lacking(claim, coming, known)),
     )
