@@ -6,6 +6,7 @@ left alone. What they draw anew comes from streams that name seed, remedy and mo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -25,63 +26,64 @@ class NoSettings(PluginSettings):
 
 
 class CoefficientSettings(PluginSettings):
-    """Settings of a penalty in the loss."""
+    """Settings of a pull on the parameters."""
 
-    coefficient: float = Field(ge=0, description="of half the sum of squares that the loss gains")
+    coefficient: float = Field(
+        ge=0,
+        description="of half the sum of squares that the loss gains; of weight decay, the share by "
+        "which parameters shrink at a step, over the learning rate",
+    )
 
 
-class L2(Plugin):
+class Pull(Plugin, ABC):
+    """Pulls at weights and biases at every optimiser step; nothing at coefficient 0."""
+
+    acting: ClassVar = {"coefficient": 0.01}
+    neutral: ClassVar = {"coefficient": 0.0}
+    Settings = CoefficientSettings
+
+    def __init__(self, settings: CoefficientSettings) -> None:
+        super().__init__(settings)
+        self.settings = settings
+        self.learned: dict[str, Tensor] = {}
+
+    def attach(self, agent: Agent, total_updates: int) -> None:
+        for name, group in agent.groups.items():
+            self.learned[name] = _weights_and_biases(group.parameters)
+            if self.settings.coefficient:
+                group.before_step.append(self.before_step)
+
+    @abstractmethod
+    def before_step(self, group: ParameterGroup, gradient: Tensor) -> None:
+        """Hook of every group."""
+
+
+class L2(Pull):
     """Half the squared norm of the parameters, times a coefficient, in the loss: it passes through
     the optimiser as any gradient does, which decoupled weight decay does not."""
 
     VERSION = 1
     kind = "l2"
-    acting: ClassVar = {"coefficient": 0.01}
-    neutral: ClassVar = {"coefficient": 0.0}
-    Settings = CoefficientSettings
-
-    def __init__(self, settings: CoefficientSettings) -> None:
-        super().__init__(settings)
-        self.settings = settings
-        self.learned: dict[str, Tensor] = {}
-
-    def attach(self, agent: Agent, total_updates: int) -> None:
-        for name, group in agent.groups.items():
-            self.learned[name] = _weights_and_biases(group.parameters)
-            if self.settings.coefficient:
-                group.before_step.append(self.before_step)
 
     def before_step(self, group: ParameterGroup, gradient: Tensor) -> None:
-        """Hook of every group."""
         pull = group.parameters.flat.detach() * self.learned[group.name]
         gradient.add_(pull, alpha=self.settings.coefficient)
 
 
-class Regenerative(Plugin):
+class Regenerative(Pull):
     """Half the squared distance from the initial parameters, times a coefficient, in the loss
     (L2 Init: Kumar, Marklund and Van Roy 2023)."""
 
     VERSION = 1
     kind = "regenerative"
-    acting: ClassVar = {"coefficient": 0.01}
-    neutral: ClassVar = {"coefficient": 0.0}
-    Settings = CoefficientSettings
-
-    def __init__(self, settings: CoefficientSettings) -> None:
-        super().__init__(settings)
-        self.settings = settings
-        self.learned: dict[str, Tensor] = {}
-        self.start: dict[str, Tensor] = {}
 
     def attach(self, agent: Agent, total_updates: int) -> None:
-        for name, group in agent.groups.items():
-            self.learned[name] = _weights_and_biases(group.parameters)
-            self.start[name] = group.parameters.flat.detach().clone()
-            if self.settings.coefficient:
-                group.before_step.append(self.before_step)
+        super().attach(agent, total_updates)
+        self.start = {
+            name: group.parameters.flat.detach().clone() for name, group in agent.groups.items()
+        }
 
     def before_step(self, group: ParameterGroup, gradient: Tensor) -> None:
-        """Hook of every group."""
         pull = (group.parameters.flat.detach() - self.start[group.name]) * self.learned[group.name]
         gradient.add_(pull, alpha=self.settings.coefficient)
 
@@ -93,37 +95,15 @@ class Regenerative(Plugin):
             start.copy_(torch.as_tensor(state[name]))
 
 
-class WeightDecaySettings(PluginSettings):
-    """Settings of decoupled weight decay."""
-
-    coefficient: float = Field(
-        ge=0, description="share by which parameters shrink at a step, over the learning rate"
-    )
-
-
-class WeightDecay(Plugin):
+class WeightDecay(Pull):
     """Parameters shrink at every step by the learning rate times a coefficient, outside the loss
     (AdamW: Loshchilov and Hutter, ICLR 2019)."""
 
     VERSION = 1
     kind = "weight_decay"
     acting: ClassVar = {"coefficient": 1.0}
-    neutral: ClassVar = {"coefficient": 0.0}
-    Settings = WeightDecaySettings
-
-    def __init__(self, settings: WeightDecaySettings) -> None:
-        super().__init__(settings)
-        self.settings = settings
-        self.learned: dict[str, Tensor] = {}
-
-    def attach(self, agent: Agent, total_updates: int) -> None:
-        for name, group in agent.groups.items():
-            self.learned[name] = _weights_and_biases(group.parameters)
-            if self.settings.coefficient:
-                group.before_step.append(self.before_step)
 
     def before_step(self, group: ParameterGroup, gradient: Tensor) -> None:
-        """Hook of every group."""
         flat = group.parameters.flat.detach()
         share = group.optimiser.learning_rate * self.settings.coefficient
         flat.addcmul_(flat, self.learned[group.name], value=-share)
