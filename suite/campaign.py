@@ -1,7 +1,6 @@
 """The open claims in the order of what they still need, trained until a given time is used up."""
 
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -121,13 +120,16 @@ def _keep(need: Need, store: Store, evidence: Path) -> None:
 
 @contextmanager
 def _interrupted_at(ends: float) -> Iterator[None]:
-    """As Ctrl-C would, at a time of the monotonic clock."""
-    # A signal wakes the main thread where it waits.
-    interrupt = (threading.main_thread().ident, signal.SIGINT)
-    timer = threading.Timer(max(0.0, ends - time.monotonic()), signal.pthread_kill, interrupt)
-    timer.daemon = True
-    timer.start()
+    """As Ctrl-C would, at a time of the monotonic clock; by an alarm, as processes in the
+    background may ignore interrupts. In the main thread."""
+    before = signal.signal(signal.SIGALRM, _interrupt)
+    signal.setitimer(signal.ITIMER_REAL, max(0.001, ends - time.monotonic()))
     try:
         yield
     finally:
-        timer.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
