@@ -267,9 +267,9 @@ def test_losses_are_those_of_every_learn_call(tmp_path):
     means = store.record(run.key())["series"]["loss/critic"]["value"]
     # The last evaluation is after the last learn call, and sees the mean of 5 calls.
     np.testing.assert_allclose(critic[-5:].mean(), means[-1])
-    # The actor moves at every second call and keeps its newest loss; before it, none is known.
-    assert np.isnan(columns["loss/actor"][0])
-    assert (columns["loss/actor"][1:-1:2] == columns["loss/actor"][2::2]).all()
+    # The actor moves at every second call.
+    known = np.isfinite(columns["loss/actor"])
+    assert known[1::2].all() and not known[::2].any()
 
 
 def test_checkpoints_rebuild_the_agent_and_the_batch_is_what_was_learned_from(tmp_path):
