@@ -241,8 +241,13 @@ class Store:
     def _newest_checkpoint(self, key: str) -> Path | None:
         for path in self._checkpoints(key):
             with storing("read", path):
-                if _digest(path)[:16] == path.stem.rpartition("-")[2]:
-                    return path
+                try:
+                    digest = _digest(path)
+                except FileNotFoundError:
+                    # A newer one replaced it, or the run completed, since the folder was listed.
+                    return self._newest_checkpoint(key)
+            if digest[:16] == path.stem.rpartition("-")[2]:
+                return path
             warnings.warn(f"checkpoint {path} is damaged and not used", stacklevel=3)
         return None
 

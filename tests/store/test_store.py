@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite.store import atomic
+from suite.store import store as store_module
 from suite.store.atomic import StoreError
 from suite.store.store import RunLocked, Store
 
@@ -123,6 +124,19 @@ def test_new_checkpoint_replaces_the_old(store):
         store.save_checkpoint(KEY, step, arrays_of(step), {"step": step})
     assert len(list(store.folder(KEY).iterdir())) == 1
     assert store.load_checkpoint(KEY).values == {"step": 1000}
+
+
+def test_reader_finds_the_checkpoint_that_replaced_the_one_it_had_listed(store, monkeypatch):
+    store.save_checkpoint(KEY, 5, arrays_of(5), {})
+    digest = store_module._digest
+
+    def digest_after_the_writer(path):
+        monkeypatch.setattr(store_module, "_digest", digest)
+        store.save_checkpoint(KEY, 9, arrays_of(9), {})
+        return digest(path)
+
+    monkeypatch.setattr(store_module, "_digest", digest_after_the_writer)
+    assert store.checkpoint_step(KEY) == 9
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])
