@@ -1,6 +1,6 @@
 """How many seeds would decide a claim if the observed effect and spread were the true ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -30,17 +30,7 @@ def power(
     else, and their spread is widened by what drawing with replacement loses. Intervals are
     Student's t: at few seeds it decides, at many it agrees with the bootstrap.
     """
-    rng = np.random.default_rng(0)
-    precision = Precision(confidence, resamples=0)
-    decided = 0
-    for _ in range(draws):
-        drawn = _draw(claim, columns, seeds, rng)
-        try:
-            bounds = compare(claim, drawn, precision)
-        except (NoIntervalError, UnsettledError):
-            continue
-        decided += decide(bounds, beaten=beaten(bounds)) != "inconclusive"
-    return decided / draws
+    return sum(_decided(claim, columns, seeds, confidence, beaten, draws)) / draws
 
 
 def seeds_to_settle(
@@ -60,10 +50,43 @@ def seeds_to_settle(
     coming = look + 1
     while (seeds := sequential.seeds(planned, coming)) <= MANY_SEEDS:
         confidence = sequential.confidence(coming)
-        if power(claim, columns, seeds, confidence=confidence, beaten=beaten) >= POWER:
+        if _enough(_decided(claim, columns, seeds, confidence, beaten, DRAWS)):
             return seeds
         coming += 1
     return None
+
+
+def _decided(
+    claim: ClaimSpec,
+    columns: Columns,
+    seeds: int,
+    confidence: float,
+    beaten: Callable[[Sequence[Bounds]], bool],
+    draws: int,
+) -> Iterator[bool]:
+    """Of every draw, whether it decides the claim."""
+    rng = np.random.default_rng(0)
+    precision = Precision(confidence, resamples=0)
+    for _ in range(draws):
+        drawn = _draw(claim, columns, seeds, rng)
+        try:
+            bounds = compare(claim, drawn, precision)
+        except (NoIntervalError, UnsettledError):
+            yield False
+        else:
+            yield decide(bounds, beaten=beaten(bounds)) != "inconclusive"
+
+
+def _enough(decided: Iterable[bool]) -> bool:
+    """Whether the power is `POWER`, from as few of the `DRAWS` as tell it."""
+    count = 0
+    for number, one in enumerate(decided, start=1):
+        count += one
+        if count >= POWER * DRAWS:
+            return True
+        if number - count > DRAWS - POWER * DRAWS:
+            return False
+    return False
 
 
 def _draw(
