@@ -39,11 +39,18 @@ class TaskSpec(Spec):
 
 
 class AgentSpec(Spec):
-    """A base algorithm (`kind`) with a named preset of settings."""
+    """A base algorithm (`kind`) with a named preset of settings.
+
+    `precision` of its products (`suite.stacked.products`): `bf16` is another experiment than
+    float32, under another name and key.
+    """
 
     name: Name
     kind: str
     settings: dict[str, Any]
+    precision: Literal["float32", "bf16"] = Field(
+        default="float32", exclude_if=lambda value: value == "float32"
+    )
 
 
 class PluginSpec(Spec):

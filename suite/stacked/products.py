@@ -4,10 +4,16 @@ On the CPU they are NumPy's: it multiplies one matrix of a stack after the other
 ones in a third of the time that PyTorch takes (a layer of 64 x 6 units, three networks: 5 us
 against 14). Arithmetic without autograd is done on `Array`s: NumPy's on the CPU, PyTorch's on other
 devices.
+
+In precision `bf16` the operands of products are rounded to bfloat16 and their sums are float32.
+Thin products and convolutions of large images stay in float32. oneDNN multiplies so where the
+processor has the instructions; elsewhere the operands are rounded first, which gives the same
+numbers up to the order of the sums, and no speed.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,12 +36,43 @@ _ONEDNN = torch.backends.cpu.get_cpu_capability() == "AVX512" and not any(
     for library in threadpool_info()
 )
 
+Precision = Literal["float32", "bf16"]
+_precision: Precision = "float32"
+_HAS_BF16 = bool(
+    torch.cpu._is_avx512_bf16_supported() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+)
+THIN = 16  # rows, columns or inner size, below which a product is thin
+
 
 def kernels(device: str) -> str:
     """Whose kernels multiply on a device, with the version of the arithmetic that calls them."""
     if device != "cpu":
         return f"torch-{KERNELS}"
+    if _precision == "bf16":
+        how = "onednn" if _HAS_BF16 else "rounded"
+        return f"numpy-{KERNELS}, those that are not thin bf16 {how}"
     return f"numpy-{KERNELS}" + (", large ones onednn" if _ONEDNN else "")
+
+
+@contextmanager
+def multiplying_in(precision: Precision, device: str) -> Iterator[None]:
+    """Products within the block are of this precision.
+
+    Raises ValueError for `bf16` on another device than the CPU.
+    """
+    if precision == "bf16" and device != "cpu":
+        raise ValueError(
+            f"precision bf16 is of products on the CPU, not on {device}; train there with float32"
+        )
+    global _precision
+    before = _precision, torch.get_float32_matmul_precision()
+    _precision = precision
+    torch.set_float32_matmul_precision("medium" if precision == "bf16" else "highest")
+    try:
+        yield
+    finally:
+        _precision = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 def array(x: Tensor) -> Array:
@@ -83,6 +120,8 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     """a b + bias for a [N, M, K], b [N, K, P] and a bias that broadcasts to [N, M, P]."""
     if a.shape[2] == 1:
         y = a * b
+    elif _precision == "bf16" and isinstance(a, np.ndarray) and _rounded(a, b):
+        y = _bf16(a, b)
     elif _ONEDNN and isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and _large(a, b):
         y = _onednn(a, b)
     else:
@@ -103,6 +142,18 @@ def affine_gradients(
         _like(b, a.mT, gradient) if need_b else None,
         _summed(gradient, bias) if need_bias and bias is not None else None,
     )
+
+
+def _rounded(a: np.ndarray, b: Array) -> bool:
+    return min(*a.shape[1:], b.shape[2]) >= THIN and a.dtype == np.float32
+
+
+def _bf16(a: np.ndarray, b: Array) -> np.ndarray:
+    left, right = tensor(a), tensor(b)
+    if _HAS_BF16:
+        return torch.bmm(left, right).numpy()
+    rounded = (x.bfloat16().float().numpy() for x in (left, right))
+    return np.matmul(*rounded)
 
 
 def _large(a: np.ndarray, b: np.ndarray) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from suite.specs.models import RunSpec
 from suite.specs.registry import AGENTS
+from suite.stacked.products import multiplying_in
 from suite.stacked.streams import State
 from suite.store import numerics, provenance
 from suite.store.store import Store
@@ -123,6 +124,19 @@ def train_shard(
             f"cell {cell!r}: the runs of seeds {different} differ from the run of seed "
             f"{runs[0].seed} in more than the seed; train them in shards of their own"
         )
+    with multiplying_in(runs[0].agent.precision, device):
+        _train(runs, store, cell, scale, device, report, checkpoint_seconds)
+
+
+def _train(
+    runs: Sequence[RunSpec],
+    store: Store,
+    cell: str,
+    scale: str,
+    device: str,
+    report: Callable[[Progress], None] | None,
+    checkpoint_seconds: float,
+) -> None:
     present = numerics.present(device)
     waiting: dict[int, list[tuple[RunSpec, Row | None]]] = {}
     for run in runs:

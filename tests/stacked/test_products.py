@@ -55,6 +55,56 @@ def test_values_and_gradients_are_those_of_matmul(kernels, size, transposed):
         torch.testing.assert_close(one.double(), other, rtol=0, atol=1e-4 * scale)
 
 
+@pytest.fixture(params=["onednn", "rounded"])
+def bf16(request, monkeypatch):
+    monkeypatch.setattr(products, "_HAS_BF16", products._HAS_BF16 and request.param == "onednn")
+    with products.multiplying_in("bf16", "cpu"):
+        yield
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_bf16_rounds_operands_and_sums_in_float32_but_where_it_is_thin(bf16, size, transposed):
+    a, b, bias = (x.detach() for x in operands([1, 2], *size, transposed))
+    found = affine(a, b, bias)
+    if min(size) < products.THIN:
+        with products.multiplying_in("float32", "cpu"):
+            assert torch.equal(found, affine(a, b, bias))
+        return
+    doubles = [x.bfloat16().double() for x in (a, b)]
+    expected = doubles[0] @ doubles[1] + bias
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * scale)
+    assert not torch.allclose(found.double(), a.double() @ b.double() + bias, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bits_of_bf16_do_not_depend_on_the_stack(bf16, size):
+    test_bits_do_not_depend_on_the_stack(None, size, transposed=True)
+
+
+def test_doubles_stay_doubles_in_bf16(bf16):
+    a, b, bias = operands([1], 32, 64, 64, dtype=torch.float64)
+    assert torch.equal(affine(a, b, bias), a @ b + bias)
+
+
+def test_precision_ends_with_its_block_and_is_told_among_the_kernels():
+    before = products.kernels("cpu"), torch.get_float32_matmul_precision()
+    with pytest.raises(KeyError), products.multiplying_in("bf16", "cpu"):
+        assert "bf16" in products.kernels("cpu")
+        assert torch.get_float32_matmul_precision() == "medium"
+        raise KeyError
+    assert (products.kernels("cpu"), torch.get_float32_matmul_precision()) == before
+
+
+def test_bf16_is_refused_on_other_devices():
+    with (
+        pytest.raises(ValueError, match="not on cuda; train there with float32"),
+        products.multiplying_in("bf16", "cuda"),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("transposed", [False, True])
 def test_bits_do_not_depend_on_the_stack(kernels, size, transposed):

@@ -271,6 +271,29 @@ def test_a_run_starts_again_under_other_numerics(tmp_path, monkeypatch, other_nu
         assert told == [first, second]
 
 
+def test_bf16_is_another_run_of_other_numerics_and_as_free_of_its_stack(tmp_path):
+    sizes = {"hidden_units": 32, "batch_size": 32}
+    runs = small_runs("td3", [0, 1, 2], **sizes)
+    rounded = [
+        run.model_copy(update={"agent": run.agent.model_copy(update={"precision": "bf16"})})
+        for run in runs
+    ]
+    store, whole = train(runs, tmp_path / "float32"), train(rounded, tmp_path / "whole")
+    parts = train(rounded[:2], tmp_path / "parts")
+    train(rounded[2:], tmp_path / "parts")
+    for one, other in zip(runs, rounded, strict=True):
+        assert one.key() != other.key()
+        assert store.record(one.key())["series"] != whole.record(other.key())["series"]
+        assert whole.record_digest(other.key()) == parts.record_digest(other.key())
+        told = [
+            kept.provenance(key)["numerics"]["products"]
+            for kept, key in ((store, one.key()), (whole, other.key()))
+        ]
+        assert "bf16" in told[1] and "bf16" not in told[0]
+    assert whole.record(rounded[0].key())["spec"]["agent"]["precision"] == "bf16"
+    assert "precision" not in store.record(runs[0].key())["spec"]["agent"]
+
+
 def test_a_run_goes_on_under_equal_numerics(tmp_path, monkeypatch):
     monkeypatch.setattr("suite.training.shard.CHECKPOINT_SHARE", 1e9)
     monkeypatch.setattr("suite.training.shard.PROGRESS_SECONDS", 0.0)
