@@ -36,7 +36,7 @@ NUMERICS = "numerics"
 RECORDED = "recorded"
 
 # A checkpoint may take this share of the time between two checkpoints.
-CHECKPOINT_SHARE = 0.05
+CHECKPOINT_SHARE = 0.01
 
 
 class Loop(Protocol):
