@@ -61,6 +61,7 @@ def test_it_is_computed_judged_and_reported_and_mended_without_training(package:
     assert told.count("of an earlier version") == 1
 
 
+@pytest.mark.long
 def test_it_keeps_the_laws(package: Path) -> None:
     code = (
         "import suite.cli, sys\n"
