@@ -5,6 +5,7 @@ never adds up. A parameter reads back within 1/65 534 of the largest change in i
 the two snapshots, and the rounding of a float32. Every `WHOLE`-th snapshot is stored as it is.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -47,9 +48,12 @@ class PathRecording:
         self.settings = settings
         group = agent.groups[agent.policy]
         self._steps = group.steps
-        self._first = _snapshot(agent)
+        self._first = _policy(agent).copy()
         size = self._first.shape[1]
-        self._writers = [_Writer(folder, size, group.parameters.slices) for folder in folders]
+        slices = group.parameters.slices
+        # Shared, so that the processor's caches still have it when the next seed's turn comes.
+        scratch = np.empty(size, np.float32), np.empty(size, np.int16)
+        self._writers = [_Writer(folder, size, slices, *scratch) for folder in folders]
 
     def begin(self) -> None:
         for writer, row in zip(self._writers, self._first, strict=True):
@@ -61,7 +65,7 @@ class PathRecording:
         # A learn call may leave the policy alone (TD3's policy delay): one snapshot a step.
         if steps % self.settings.every == 0 and steps != self._steps:
             self._steps = steps
-            for writer, row in zip(self._writers, _snapshot(agent), strict=True):
+            for writer, row in zip(self._writers, _policy(agent), strict=True):
                 writer.append(row)
 
     def at_evaluation(self, agent: RecordedAgent, step: int) -> None:
@@ -84,17 +88,30 @@ class PathRecording:
 
 
 class _Writer:
-    """Writes one seed's path: whole rows, differences, and each tensor's step of the latter."""
+    """Writes one seed's path: whole rows, differences, and each tensor's step of the latter.
 
-    def __init__(self, folder: Path, size: int, slices: Sequence[ParameterSlice]) -> None:
+    `change` and `rounded` [m] are memory to work in; nothing in them outlasts a call.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        size: int,
+        slices: Sequence[ParameterSlice],
+        change: np.ndarray,
+        rounded: np.ndarray,
+    ) -> None:
         self.folder = folder
         self.size = size
         self.slices = slices
-        self._starts = np.array([piece.start for piece in slices])
+        ends = [*(piece.start for piece in slices), size]  # padding follows its tensor
+        self._pieces = [slice(*pair) for pair in itertools.pairwise(ends)]
         self._wholes = Rows(folder / "wholes.rows", "f4", (size,))
         self._differences = Rows(folder / "differences.rows", "i2", (size,))
         self._steps = Rows(folder / "steps.rows", "f4", (len(slices),))
         self._before = np.zeros(size, np.float32)
+        self._change = change
+        self._rounded = rounded
         self.count = 0
 
     def begin(self) -> None:
@@ -107,18 +124,14 @@ class _Writer:
     def append(self, row: np.ndarray) -> None:
         if self.count % WHOLE == 0:
             self._wholes.append(row)
-            self._before = row.copy()
+            self._before[:] = row
         else:
-            change = row - self._before
-            steps = np.maximum.reduceat(np.abs(change), self._starts) / np.float32(LARGEST)
-            each = _spread(steps, self._starts, self.size)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                # A tensor at rest is 0 / 0; one that is not finite reads back so by its step.
-                differences = np.nan_to_num(change / each, nan=0.0, posinf=0.0, neginf=0.0)
-                differences = np.rint(differences).astype(np.int16)
-            self._differences.append(differences)
+            np.subtract(row, self._before, out=self._change)
+            steps = np.empty(len(self._pieces), np.float32)
+            for index, piece in enumerate(self._pieces):
+                steps[index] = self._round(piece)
+            self._differences.append(self._rounded)
             self._steps.append(steps)
-            self._before = _next(self._before, differences, each)
         self.count += 1
 
     def flush(self) -> None:
@@ -132,6 +145,21 @@ class _Writer:
         self._steps.resume(count - wholes)
         self.count = count
         self._before = RecordedPath(self.folder).row(count - 1)
+
+    def _round(self, piece: slice) -> np.float32:
+        """Round one tensor's change to whole steps, go there, and return the step's length."""
+        before, change, rounded = self._before[piece], self._change[piece], self._rounded[piece]
+        # The largest absolute value: two passes that read are faster than one that also writes.
+        step: np.float32 = abs(np.maximum(change.max(), -change.min())) / np.float32(LARGEST)
+        if 0 < step < np.inf:
+            np.divide(change, step, out=change)
+            np.rint(change, out=change)
+            rounded[:] = change
+        else:
+            # A tensor at rest stays; one that is not finite reads back so by its step.
+            rounded[:] = 0
+        _advance(before, rounded, step, out=change)
+        return step
 
 
 class RecordedPath:
@@ -152,9 +180,7 @@ class RecordedPath:
 
     def row(self, index: int) -> np.ndarray:
         """One snapshot [m]."""
-        row: np.ndarray
-        for row in self._rows(index - index % WHOLE, index, slice(None)):  # noqa: B007
-            pass
+        *_, row = self._rows(index - index % WHOLE, index, slice(None))
         return row
 
     def columns(self, part: slice = slice(None)) -> np.ndarray:
@@ -167,29 +193,35 @@ class RecordedPath:
         return path
 
     def _rows(self, first: int, last: int, part: slice) -> Iterator[np.ndarray]:
-        """Snapshots from a whole one to `last`."""
+        """Snapshots from a whole one to `last`, each in the memory of the one before."""
         row = np.array(self._wholes[first // WHOLE, part])
+        change = np.empty_like(row)
         yield row
-        starts = np.array(list(self.tensors.values()))
+        starts = list(self.tensors.values())
         for index in range(first + 1, last + 1):
             place = index - index // WHOLE - 1
             steps = _spread(self._steps[place], starts, self.size)[part]
-            row = _next(row, self._differences[place, part], steps)
+            _advance(row, self._differences[place, part], steps, out=change)
             yield row
 
 
-def _spread(steps: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
+def _spread(steps: np.ndarray, starts: Sequence[int], size: int) -> np.ndarray:
     """Each parameter's step [m] from those of the tensors, whose padding follows them."""
     return np.repeat(steps, np.diff([*starts, size]))
 
 
-def _next(before: np.ndarray, differences: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """What writer and reader agree on, to the bit."""
+def _advance(
+    row: np.ndarray, differences: np.ndarray, steps: np.ndarray | np.float32, out: np.ndarray
+) -> None:
+    """Take a row to the next one. Writer and reader agree on it to the bit.
+
+    out: memory for what is added, of the row's shape.
+    """
     with np.errstate(invalid="ignore"):  # a step that is not finite makes its tensor so
-        following: np.ndarray = before + differences.astype(np.float32) * steps
-    return following
+        np.multiply(differences, steps, out=out)
+        row += out
 
 
-def _snapshot(agent: RecordedAgent) -> np.ndarray:
-    flat = agent.groups[agent.policy].parameters.flat
-    return flat.detach().float().cpu().numpy().copy()
+def _policy(agent: RecordedAgent) -> np.ndarray:
+    """The policy's parameters [seeds, m]; the agent's own memory where that is the CPU's."""
+    return agent.groups[agent.policy].parameters.flat.detach().float().cpu().numpy()

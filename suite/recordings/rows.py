@@ -28,7 +28,9 @@ class Rows:
         self.names = tuple(names)
         self.count = 0
         self._size = self.dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-        self._waiting: list[bytes] = []
+        # One piece of memory for all rows: asking for it at each of them costs more than copying.
+        self._waiting = np.empty((BUFFER // max(self._size, 1) + 1, *shape), self.dtype)
+        self._written = 0
 
     def begin(self) -> None:
         """Start with no row; what an earlier attempt left is dropped."""
@@ -37,8 +39,7 @@ class Rows:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)
         replace_bytes(_layout(self.path), (json.dumps(layout) + "\n").encode())
-        self.count = 0
-        self._waiting = []
+        self.count = self._written = 0
 
     def resume(self, count: int) -> None:
         """Go on after the first `count` rows; those that follow are dropped.
@@ -54,16 +55,15 @@ class Rows:
                 )
             if found > count * self._size:
                 os.truncate(self.path, count * self._size)
-        self.count = count
-        self._waiting = []
+        self.count = self._written = count
 
     def append(self, row: np.ndarray) -> None:
         """Add one row; it is in the file for sure after the next `flush`."""
         if row.shape != self.shape:
             raise ValueError(f"a row of {self.path.name} has shape {self.shape}, not {row.shape}")
-        self._waiting.append(np.ascontiguousarray(row, self.dtype).tobytes())
+        self._waiting[self.count - self._written] = row
         self.count += 1
-        if len(self._waiting) * self._size > BUFFER:
+        if self.count - self._written == len(self._waiting):
             self._write(durable=False)
 
     def flush(self) -> None:
@@ -72,11 +72,11 @@ class Rows:
 
     def _write(self, durable: bool) -> None:
         with storing("write", self.path), self.path.open("ab") as file:
-            file.write(b"".join(self._waiting))
+            file.write(self._waiting[: self.count - self._written].data)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        self._waiting = []
+        self._written = self.count
 
 
 def read_rows(path: Path) -> np.ndarray:
