@@ -1,6 +1,6 @@
 """All runs that verdicts may count: those in the store and those in committed evidence."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,9 +43,10 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
         if file.key not in runs or runs[file.key].state not in ("done", "diverged"):
             runs[file.key] = _corrupt(file)
     runs = {key: _described(run, cells) for key, run in runs.items()}
-    for run in list(runs.values()):
-        for spec in _companions(run, cells):
-            runs.setdefault(spec.key(), _queued(run.cell, run.scale, spec))
+    for (cell_id, scale), seeds in _companions(runs.values()).items():
+        for seed in seeds:
+            spec = cells[cell_id, scale].run(seed)
+            runs.setdefault(spec.key(), _queued(cell_id, scale, spec))
     return sorted(runs.values(), key=lambda run: (run.cell, run.scale, run.seed, run.key))
 
 
@@ -93,11 +94,14 @@ def _corrupt(file: Damaged) -> Run:
     return Run(file.key, file.cell, file.scale, file.seed, "corrupt", file.reason)
 
 
-def _companions(run: Run, cells: Cells) -> Iterator[RunSpec]:
-    """Runs of the seeds that a present run names as trained together with it."""
-    cell = cells.get((run.cell, run.scale))
-    if cell is not None and not run.stale:
-        yield from (cell.run(seed) for seed in run.provenance.get("companions", ()))
+def _companions(runs: Iterable[Run]) -> dict[tuple[str, Scale], set[int]]:
+    """By cell and scale, the seeds that runs name as trained together with them."""
+    seeds: dict[tuple[str, Scale], set[int]] = {}
+    for run in runs:
+        if not run.stale:
+            named = run.provenance.get("companions", ())
+            seeds.setdefault((run.cell, run.scale), set()).update(named)
+    return seeds
 
 
 def staleness(record: Record, cells: Cells) -> str:
