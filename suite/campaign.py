@@ -12,13 +12,13 @@ from rich.console import Console
 from suite.engine.analyse import analyse_cells
 from suite.engine.duration import Pace
 from suite.engine.run import run_cells
-from suite.judging import judge_all
 from suite.settling import settling
 from suite.specs.models import Cell
 from suite.specs.planning import seconds_estimate
 from suite.specs.project import Project
 from suite.stats.collecting import collect_runs
 from suite.stats.runs import Run
+from suite.stats.studies import judge_all
 from suite.stats.verdicts import Verdict
 from suite.store.evidence import export
 from suite.store.store import Store

@@ -308,7 +308,7 @@ def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
 
 
 def _verdicts(project: Project) -> tuple[list[Any], "list[Verdict]"]:
-    from suite.judging import judge_all
+    from suite.stats.studies import judge_all
 
     runs = collect_runs(project, Store(RUNS), EVIDENCE)
     return runs, judge_all(project, runs)
@@ -345,7 +345,7 @@ def verify(
 def _record(project: Project, runs: list[Run]) -> None:
     """Record the verdicts, and say what that changes."""
     from suite import expected
-    from suite.judging import judge_by_scale
+    from suite.stats.studies import judge_by_scale
 
     with TemporaryDirectory() as nothing:
         committed = collect_runs(project, Store(Path(nothing)), EVIDENCE)
@@ -377,7 +377,7 @@ def campaign(
     """Train what open claims still need, the cheapest first, until the time is used up; the same
     command goes on."""
     from suite import campaign as campaigns
-    from suite.judging import judge_all
+    from suite.stats.studies import judge_all
 
     project, store = _project(), Store(RUNS)
     here = pace((cell for scale in SCALES for cell in project.cells[scale]), store)

@@ -1,11 +1,11 @@
-"""A project's claims: all at once from what is there, or one by one with training before.
+"""A project's claims and cells one by one, with training before, as `pytest` asks for them.
 
-`suite verify` and the report take all; `pytest` asks for one claim or cell at a time.
+`suite.stats.studies` judges all claims from what is there.
 """
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +21,9 @@ from suite.specs.models import SCALES, Cell, Scale
 from suite.specs.project import Project
 from suite.stats import sequential
 from suite.stats.collecting import collect_runs
-from suite.stats.correction import corrected
 from suite.stats.runs import Run
 from suite.stats.verdicts import Verdict, expectations, judge
 from suite.store.store import Store
-
-# Seeds at most, as a multiple of the planned ones, when they are added until a claim is settled.
-CAP = 4
 
 # With these a claim stays inconclusive however many seeds are added.
 BEYOND_SEEDS = {"scale below", "precondition", "diverged", "tasks missing"}
@@ -41,31 +37,6 @@ class CellState:
     scale: Scale | None
     reason: str
     traceback: str = ""  # of the first run that raised
-
-
-def judge_all(project: Project, runs: Sequence[Run]) -> list[Verdict]:
-    """The verdicts on all claims, study by study, corrected for the number of claims of each."""
-    expected = expectations(project)
-    return [
-        verdict
-        for study in project.studies.values()
-        for verdict in corrected([judge(claim, runs, expected) for claim in study.claims])
-    ]
-
-
-def judge_by_scale(project: Project, runs: Sequence[Run]) -> dict[str, dict[Scale, Verdict]]:
-    """What the runs of each scale alone say about every claim, by id."""
-    expected = expectations(project)
-    here = {scale: [run for run in runs if run.scale == scale] for scale in SCALES}
-    return {
-        claim.id: {
-            scale: verdict
-            for scale in SCALES
-            if (verdict := judge(claim, here[scale], expected)).scale is not None
-        }
-        for study in project.studies.values()
-        for claim in study.claims
-    }
 
 
 class Judging:
@@ -115,7 +86,9 @@ class Judging:
             name: len(self._expected[name, cell.scale].seeds) for name, cell in cells.items()
         }
         # Seeds beyond those that count would be trained for nothing.
-        cap = min(self.seed_cap or CAP * min(planned.values()), self.seeds or sys.maxsize)
+        cap = min(
+            self.seed_cap or sequential.CAP * min(planned.values()), self.seeds or sys.maxsize
+        )
         look = 0
         while _more_seeds_may_settle(claim, verdict, sequential.seeds(min(planned.values()), look)):
             look += 1

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from suite.judging import CAP
 from suite.specs.claims import ClaimSpec, CostClaim
 from suite.specs.models import SCALES, Cell
 from suite.specs.planning import seconds_estimate
@@ -120,7 +119,7 @@ def _next_looks(
         look += 1
     wanted = sequential.seeds(planned, look)
     least = min(len(cell.runs) for cell in cells)
-    if sequential.seeds(least, look) > CAP * least:
+    if sequential.seeds(least, look) > sequential.CAP * least:
         command += f" --seed-cap {sequential.seeds(least, look)}"
     if verdict.seeds_to_settle is None:
         reason = (

@@ -17,6 +17,9 @@ from suite.stats.intervals import CONFIDENCE
 FIRST = 2 / 3
 """Share of the error rate that the first look has."""
 
+CAP = 4
+"""Seeds at most, in multiples of the planned ones, when they are added until a claim is settled."""
+
 
 def confidence(look: int) -> float:
     """Two-sided confidence of the intervals at a look, counted from 0."""

@@ -10,13 +10,14 @@ from study import write_project
 
 import suite.judging
 from baselines.classifier import Classifier
-from suite.judging import Judging, judge_all
+from suite.judging import Judging
 from suite.specs.claims import ClaimSpec
 from suite.specs.models import Cell
 from suite.specs.planning import memory_estimate, seconds_estimate
 from suite.specs.registry import AGENTS
 from suite.stats import sequential, verdicts
 from suite.stats.collecting import collect_runs
+from suite.stats.studies import judge_all
 from suite.stats.verdicts import Verdict
 from suite.store.store import Store
 

@@ -96,11 +96,26 @@ assert not heavy, heavy
 """
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """The environment of a user whose cache has the project and the processor's speed."""
+    folder = str(tmp_path_factory.mktemp("home"))
+    environment = {"SUITE_CACHE": folder, "PATH": "/usr/bin:/bin", "HOME": folder}
+    command = [sys.executable, "-m", "suite.cli", "plan"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    return environment
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["plan"], ["status"]])
-def test_what_only_reads_starts_without_what_trains(arguments, tmp_path):
+def test_what_only_reads_starts_without_what_trains(arguments, warm):
     run = [sys.executable, "-c", CHECK.format(arguments=arguments)]
-    warm = [sys.executable, "-m", "suite.cli", *arguments]
-    environment = {"SUITE_CACHE": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    subprocess.run(warm, cwd=ROOT, env=environment, check=True, capture_output=True)
-    done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(run, cwd=ROOT, env=warm, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_judging_and_the_report_need_nothing_that_trains():
+    check = (
+        "import sys, suite.report.page, suite.stats.studies; "
+        "assert not {'torch', 'distributed', 'gymnasium', 'dvc'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)

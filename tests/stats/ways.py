@@ -14,13 +14,14 @@ from unittest.mock import patch
 import numpy as np
 from pydantic import TypeAdapter
 
-from suite.judging import Judging, judge_all
+from suite.judging import Judging
 from suite.specs.claims import ClaimSpec
 from suite.specs.models import AgentSpec, Cell, PluginSpec, RunSpec, TaskSpec, cell_id
 from suite.specs.project import Project, Study
 from suite.stats.runs import Run
 from suite.stats.scenarios import SHAPES as ALL_SHAPES
 from suite.stats.scenarios import Shape
+from suite.stats.studies import judge_all
 
 TRIALS = 200
 PLANNED = 6
