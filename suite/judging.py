@@ -100,9 +100,10 @@ class Judging:
         return verdict
 
     def at_scale(self, claim: ClaimSpec, scale: Scale) -> Verdict:
-        """What the runs of one scale alone say about a claim, from what is there."""
+        """What the runs of one scale alone say about a claim, from what is there; without its
+        power."""
         runs = [run for run in self._collected() if run.scale == scale]
-        return judge(claim, runs, self._expected)
+        return judge(claim, runs, self._expected, power=False)
 
     def cell(self, name: str) -> CellState:
         """How a cell stands, after training what it lacks if that is wanted."""

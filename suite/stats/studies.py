@@ -20,14 +20,14 @@ def judge_all(project: Project, runs: Sequence[Run]) -> list[Verdict]:
 
 
 def judge_by_scale(project: Project, runs: Sequence[Run]) -> dict[str, dict[Scale, Verdict]]:
-    """What the runs of each scale alone say about every claim, by id."""
+    """What the runs of each scale alone say about every claim, by id; without its power."""
     expected = expectations(project)
     here = {scale: [run for run in runs if run.scale == scale] for scale in SCALES}
     return {
         claim.id: {
             scale: verdict
             for scale in SCALES
-            if (verdict := judge(claim, here[scale], expected)).scale is not None
+            if (verdict := judge(claim, here[scale], expected, power=False)).scale is not None
         }
         for study in project.studies.values()
         for claim in study.claims

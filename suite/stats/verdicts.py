@@ -200,12 +200,18 @@ def expectations(project: "Project") -> Expectations:
     }
 
 
-def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None = None) -> Verdict:
+def judge(
+    claim: ClaimSpec,
+    runs: Sequence[Run],
+    expected: Expectations | None = None,
+    power: bool = True,
+) -> Verdict:
     """The verdict on a claim from all runs known, of any cell, scale and state.
 
     `expected` gives planned seeds and budgets by (cell id, scale): with it missing seeds are seen,
     looks are known, and the verdict says how much of the paper's budget was reached. The seeds of a
-    cell without a plan count as planned.
+    cell without a plan count as planned. Without `power` the verdict lacks `seeds_to_settle`, which
+    takes more time than all the rest.
     """
     plans = expected or {}
     counted = _counted(claim, runs)
@@ -219,7 +225,7 @@ def judge(claim: ClaimSpec, runs: Sequence[Run], expected: Expectations | None =
             }
         )
     found = {
-        scale: _judged_at(claim, counted, scale, plans, unusable)
+        scale: _judged_at(claim, counted, scale, plans, unusable, power)
         for scale in SCALES
         if any(run.scale == scale for run in present)
     }
@@ -249,6 +255,7 @@ def _judged_at(
     scale: Scale,
     plans: Expectations,
     unusable: Sequence[Flag],
+    power: bool,
 ) -> Verdict:
     """The verdict from the runs of one scale."""
     here = [run for run in counted if run.scale == scale]
@@ -276,7 +283,7 @@ def _judged_at(
     if absent and partial is None:
         reason = f"{_absent(claim, absent)} at scale {scale}" + _told(evidence.flags)
         return verdict.model_copy(update={"reason": reason})
-    verdict = _compared(partial or claim, verdict, evidence)
+    verdict = _compared(partial or claim, verdict, evidence, power)
     if _below(claim, scale):
         verdict = _not_settled(claim, verdict)
     reason = verdict.reason + _told(evidence.flags)
@@ -314,7 +321,7 @@ def _scales_told(verdict: Verdict) -> Verdict:
     )
 
 
-def _compared(claim: ClaimSpec, verdict: Verdict, evidence: _Evidence) -> Verdict:
+def _compared(claim: ClaimSpec, verdict: Verdict, evidence: _Evidence, power: bool) -> Verdict:
     """The verdict if the scale were large enough."""
     try:
         _check_seeds(claim, evidence)
@@ -331,7 +338,8 @@ def _compared(claim: ClaimSpec, verdict: Verdict, evidence: _Evidence) -> Verdic
     if null is not None and seen == "inconclusive" and decide(bounds) == "supported":
         reason += f", but not beyond the null, {_told_null(null)}"
     settling = None
-    if seen == "inconclusive" and broken is None and not _below(claim, evidence.scale):
+    open_yet = seen == "inconclusive" and broken is None and not _below(claim, evidence.scale)
+    if power and open_yet:
         settling = seeds_to_settle(
             claim,
             columns,

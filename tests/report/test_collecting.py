@@ -253,7 +253,7 @@ def claims_of(project: Project) -> list[ClaimSpec]:
 def judged(project: Project, evidence: Path) -> dict[str, Verdict]:
     runs = collect_runs(project, Store(evidence.parent / "no-store"), evidence)
     expected = expectations(project)
-    return {claim.id: judge(claim, runs, expected) for claim in claims_of(project)}
+    return {claim.id: judge(claim, runs, expected, power=False) for claim in claims_of(project)}
 
 
 def same_content(damaged: bytes | None, content: bytes) -> bool:
