@@ -562,6 +562,14 @@ def test_an_open_claim_says_at_which_look_it_would_be_settled(make_cell) -> None
     assert below.seeds_to_settle is None
 
 
+def test_without_its_power_a_verdict_is_the_same_but_for_the_seeds_to_settle(make_cell) -> None:  # type: ignore[no-untyped-def]
+    runs = make_cell(A, [0.1, 0.2, 0.3, 0.2]) + make_cell(B, [0.3, 0.2, 0.4, 0.25])
+    whole = judge(claim("difference"), runs, planned(4))
+    assert whole.seeds_to_settle is not None
+    bare = judge(claim("difference"), runs, planned(4), power=False)
+    assert bare == whole.model_copy(update={"seeds_to_settle": None})
+
+
 def test_a_verdict_holds_observed_null_and_paper_side_by_side(make_cell) -> None:  # type: ignore[no-untyped-def]
     null = {"name": "selection", "value": 0.2, "low": 0.1, "high": 0.3, "source": "measured"}
     spec = claim("difference", null=null)
