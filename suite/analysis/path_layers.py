@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from suite.analysis.policy_spectrum import accumulated_change, final_change
 from suite.plugins.path_window import PathWindow
 from suite.recordings.path import RecordedPath
 
-NUMBERS = 2**24  # of a path that are read at once
+NUMBERS = 2**27  # of a path that are held at once: half a gigabyte
 MOVING = 0.8  # share of a layer's parameters, those that travel farthest, whose detours count
 PERIODS = ("early", "middle", "later")
 
@@ -43,11 +42,8 @@ def read_layers(path: RecordedPath, rows: np.ndarray) -> dict[str, Layer]:
     weighed = {name.removesuffix(".weight") for name in path.tensors if name.endswith(".weight")}
     read: dict[str, list[Layer]] = {}
     for name, start, stop in zip(names, starts, starts[1:], strict=False):
-        for columns in _in_parts(path, start, stop):
-            part = path.columns(columns)
-            if stop == path.size:
-                part = part[:, : _without_padding(part)]
-            layer = Layer(gram_of(part[rows]), accumulated_change(part), final_change(part))
+        for columns in _in_parts(len(rows), start, stop):
+            layer = _read(path, rows, columns)
             read.setdefault(name if name in weighed else "", []).append(layer)
     found = {name: _together(parts) for name, parts in read.items()}
     whole = _together(list(found.values()))
@@ -56,24 +52,14 @@ def read_layers(path: RecordedPath, rows: np.ndarray) -> dict[str, Layer]:
 
 def read_gram(path: RecordedPath, rows: np.ndarray) -> np.ndarray:
     """The Gram matrix [n, n] of some of the snapshots, `rows`, of all parameters."""
-    parts = (gram_of(path.columns(columns)[rows]) for columns in _in_parts(path, 0, path.size))
-    return np.asarray(sum(parts))
-
-
-def gram_of(snapshots: np.ndarray) -> np.ndarray:
-    """The Gram matrix [n, n] of snapshots [n, c] in float64, by the steps between them as PPTB's
-    window has it."""
-    rows = torch.from_numpy(np.ascontiguousarray(snapshots, np.float32))
-    window = PathWindow(torch.empty_like(rows), [slice(0, rows.shape[1])])
-    for row in rows:
-        window.append(row)
-    return window.gram().numpy()
+    parts = _in_parts(len(rows), 0, path.size)
+    return np.asarray(sum(_read(path, rows, columns).gram for columns in parts))
 
 
 def combined(path: RecordedPath, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted sums [c, m], float32, of some of the snapshots, `rows`, for weights [c, n]."""
     found = np.empty((len(weights), path.size), np.float32)
-    for columns in _in_parts(path, 0, path.size):
+    for columns in _in_parts(path.snapshots, 0, path.size):
         found[:, columns] = weights @ path.columns(columns)[rows]
     return found
 
@@ -90,10 +76,37 @@ def thirds(count: int) -> dict[str, slice]:
     return dict(zip(PERIODS, parts, strict=True))
 
 
-def _in_parts(path: RecordedPath, start: int, stop: int) -> list[slice]:
-    """The columns from `start` to `stop`, so many at a time as are read at once."""
-    columns = max(1, NUMBERS // path.snapshots)
+def _in_parts(snapshots: int, start: int, stop: int) -> list[slice]:
+    """The columns from `start` to `stop`, so many at a time as are held at once."""
+    columns = max(1, NUMBERS // snapshots)
     return [slice(first, min(first + columns, stop)) for first in range(start, stop, columns)]
+
+
+def _read(path: RecordedPath, rows: np.ndarray, columns: slice) -> Layer:
+    """The path of some of the parameters: how far they travel in all snapshots, and the Gram matrix
+    of some, `rows`, by the steps between them, as PPTB's window has it.
+
+    Zeros that pad the last parameters are left out.
+    """
+    size = columns.stop - columns.start
+    window = PathWindow(torch.empty(len(rows), size), [slice(0, size)])
+    held = set(rows.tolist())
+    before, first = np.zeros((2, size), np.float32)
+    step, accumulated = np.zeros((2, size))
+    for index, row in enumerate(path.rows(columns)):
+        if index == 0:
+            first[:] = row
+        else:
+            np.abs(np.subtract(row, before, out=step, dtype=np.float64), out=step)
+            accumulated += step
+        before[:] = row
+        if index in held:
+            window.append(torch.from_numpy(row))
+    final = np.abs(before.astype(np.float64) - first)
+    used = size
+    if columns.stop == path.size:
+        used = 1 + int(np.flatnonzero((first != 0) | (accumulated != 0)).max(initial=-1))
+    return Layer(window.gram().numpy(), accumulated[:used], final[:used])
 
 
 def _together(parts: list[Layer]) -> Layer:
@@ -102,9 +115,3 @@ def _together(parts: list[Layer]) -> Layer:
         np.concatenate([part.accumulated for part in parts]),
         np.concatenate([part.final for part in parts]),
     )
-
-
-def _without_padding(part: np.ndarray) -> int:
-    """The columns of the end of a path [n, c] but for the last ones that are 0 throughout."""
-    used = np.flatnonzero(part.any(axis=0))
-    return int(used[-1]) + 1 if used.size else 0

@@ -186,28 +186,27 @@ class RecordedPath:
     def columns(self, part: slice = slice(None)) -> np.ndarray:
         """Some of the parameters at all snapshots, [n, part]."""
         path = np.empty((self.snapshots, len(range(*part.indices(self.size)))), np.float32)
-        for first in range(0, self.snapshots, WHOLE):
-            last = min(first + WHOLE, self.snapshots) - 1
-            for index, row in enumerate(self._rows(first, last, part), first):
-                path[index] = row
+        for index, row in enumerate(self.rows(part)):
+            path[index] = row
         return path
+
+    def rows(self, part: slice = slice(None)) -> Iterator[np.ndarray]:
+        """Some of the parameters [part] at each snapshot, each in the memory of one before."""
+        for first in range(0, self.snapshots, WHOLE):
+            yield from self._rows(first, min(first + WHOLE, self.snapshots) - 1, part)
 
     def _rows(self, first: int, last: int, part: slice) -> Iterator[np.ndarray]:
         """Snapshots from a whole one to `last`, each in the memory of the one before."""
         row = np.array(self._wholes[first // WHOLE, part])
         change = np.empty_like(row)
+        ends = np.clip([*self.tensors.values(), self.size], *part.indices(self.size)[:2])
+        sizes = np.diff(ends)  # padding follows its tensor
         yield row
-        starts = list(self.tensors.values())
         for index in range(first + 1, last + 1):
             place = index - index // WHOLE - 1
-            steps = _spread(self._steps[place], starts, self.size)[part]
+            steps = np.repeat(self._steps[place], sizes)
             _advance(row, self._differences[place, part], steps, out=change)
             yield row
-
-
-def _spread(steps: np.ndarray, starts: Sequence[int], size: int) -> np.ndarray:
-    """Each parameter's step [m] from those of the tensors, whose padding follows them."""
-    return np.repeat(steps, np.diff([*starts, size]))
 
 
 def _advance(

@@ -353,14 +353,13 @@ def test_of_agents_and_paths_that_are_not_finite_nothing_is_known(tmp_path, monk
     for points in document_of(plasticity.analyse(recorded))["series"].values():
         assert points["value"][-1] is None and None not in points["value"][:-1]
     known = policy_path.analyse(recorded).figures
-    columns = RecordedPath.columns
+    rows = RecordedPath.rows
 
     def diverged(self, part=slice(None)):
-        path = columns(self, part)
-        path[-1] = np.nan
-        return path
+        for index, row in enumerate(rows(self, part), 1):
+            yield row * np.float32(np.nan if index == self.snapshots else 1)
 
-    monkeypatch.setattr(RecordedPath, "columns", diverged)
+    monkeypatch.setattr(RecordedPath, "rows", diverged)
     figures = document_of(policy_path.analyse(recorded))["figures"]
     assert figures == {"snapshots": known["snapshots"]} != known
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from suite.analysis.path_layers import spread
 from suite.analysis.policy_path import PolicyPath, PolicyPathSettings, adam_of, risen
 from suite.stats.nulls import stationary_path, walk_path
 
@@ -27,7 +28,10 @@ def analysed(path, returns=None, settings=ADAM, names=None, **analysis):
     """The figures of a path [n, m]."""
     names = tensors() if names is None else names
     recorded = SimpleNamespace(
-        snapshots=len(path), size=path.shape[1], tensors=names, columns=lambda part: path[:, part]
+        snapshots=len(path),
+        size=path.shape[1],
+        tensors=names,
+        rows=lambda part: iter(path[:, part].astype(np.float32)),
     )
     spec = SimpleNamespace(agent=SimpleNamespace(settings=settings), budget=BUDGET, seed=0)
     series = {} if returns is None else {"return": returns}
@@ -183,6 +187,9 @@ def test_many_snapshots_are_thinned_but_all_of_the_way_counts():
     assert thin["snapshots"] == whole["snapshots"] == 400
     assert thin["detour/all"] == whole["detour/all"]
     assert thin["dimensionality_80/all/whole"] < 0.5 * whole["dimensionality_80/all/whole"]
+    alone = analysed(path[spread(400, 100)]).figures
+    assert thin["dimensionality_80/all/whole"] == alone["dimensionality_80/all/whole"]
+    assert thin["monotonicity"] == pytest.approx(alone["monotonicity"], rel=1e-6)
 
 
 def test_of_a_path_that_is_not_finite_or_too_short_only_its_length_is_known():

@@ -64,6 +64,7 @@ def analysed(path, checkpoints, **settings):
         size=SIZE,
         tensors={"only.weight": 0},
         columns=lambda part: path[:, part],
+        rows=lambda part: iter(path[:, part].astype(np.float32)),
     )
     agents = [(updates, agent(path[0] + 7, updates)) for updates in checkpoints]
     run = SimpleNamespace(
