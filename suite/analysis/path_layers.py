@@ -11,7 +11,8 @@ import torch
 from suite.plugins.path_window import PathWindow
 from suite.recordings.path import RecordedPath
 
-NUMBERS = 2**27  # of a path that are held at once: half a gigabyte
+HELD = 2**27  # numbers of a path that a window holds: half a gigabyte
+READ = 2**24  # numbers of a path that are copied at once
 MOVING = 0.8  # share of a layer's parameters, those that travel farthest, whose detours count
 PERIODS = ("early", "middle", "later")
 
@@ -42,7 +43,7 @@ def read_layers(path: RecordedPath, rows: np.ndarray) -> dict[str, Layer]:
     weighed = {name.removesuffix(".weight") for name in path.tensors if name.endswith(".weight")}
     read: dict[str, list[Layer]] = {}
     for name, start, stop in zip(names, starts, starts[1:], strict=False):
-        for columns in _in_parts(len(rows), start, stop):
+        for columns in _in_parts(start, stop, HELD // len(rows)):
             layer = _read(path, rows, columns)
             read.setdefault(name if name in weighed else "", []).append(layer)
     found = {name: _together(parts) for name, parts in read.items()}
@@ -52,14 +53,14 @@ def read_layers(path: RecordedPath, rows: np.ndarray) -> dict[str, Layer]:
 
 def read_gram(path: RecordedPath, rows: np.ndarray) -> np.ndarray:
     """The Gram matrix [n, n] of some of the snapshots, `rows`, of all parameters."""
-    parts = _in_parts(len(rows), 0, path.size)
+    parts = _in_parts(0, path.size, HELD // len(rows))
     return np.asarray(sum(_read(path, rows, columns).gram for columns in parts))
 
 
 def combined(path: RecordedPath, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted sums [c, m], float32, of some of the snapshots, `rows`, for weights [c, n]."""
     found = np.empty((len(weights), path.size), np.float32)
-    for columns in _in_parts(path.snapshots, 0, path.size):
+    for columns in _in_parts(0, path.size, READ // path.snapshots):
         found[:, columns] = weights @ path.columns(columns)[rows]
     return found
 
@@ -76,10 +77,10 @@ def thirds(count: int) -> dict[str, slice]:
     return dict(zip(PERIODS, parts, strict=True))
 
 
-def _in_parts(snapshots: int, start: int, stop: int) -> list[slice]:
-    """The columns from `start` to `stop`, so many at a time as are held at once."""
-    columns = max(1, NUMBERS // snapshots)
-    return [slice(first, min(first + columns, stop)) for first in range(start, stop, columns)]
+def _in_parts(start: int, stop: int, most: int) -> list[slice]:
+    """The columns from `start` to `stop`, at most so many at a time, but one at least."""
+    firsts = range(start, stop, max(1, most))
+    return [slice(first, min(first + firsts.step, stop)) for first in firsts]
 
 
 def _read(path: RecordedPath, rows: np.ndarray, columns: slice) -> Layer:

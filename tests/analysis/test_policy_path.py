@@ -201,7 +201,7 @@ def test_of_a_path_that_is_not_finite_or_too_short_only_its_length_is_known():
 
 def test_reading_in_parts_changes_nothing(monkeypatch):
     whole = analysed(walk()).figures
-    monkeypatch.setattr("suite.analysis.path_layers.NUMBERS", 120 * 47)
+    monkeypatch.setattr("suite.analysis.path_layers.HELD", 120 * 47)
     parts = analysed(walk()).figures
     assert whole.keys() == parts.keys()
     for name, value in whole.items():
