@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite.analysis import reconstruction
+from suite.analysis import path_layers, reconstruction
 from suite.analysis.reconstruction import (
     OWN,
     Reconstruction,
@@ -104,6 +104,16 @@ def test_means_move_policies_about_as_far_as_trimming_does(seed, rank):
     others = [moved(mean_around(60, places, wing)) for wing in range(60)]
     best = min(abs(other - wanted) for other in others)
     assert abs(moved(found.weights["averaged", rank]) - wanted) == pytest.approx(best, abs=1e-9)
+
+
+def test_sums_of_few_columns_at_once_are_the_same():
+    path = walk()
+    read = SimpleNamespace(snapshots=60, size=SIZE, columns=lambda part: path[:, part])
+    rows, weights = np.arange(0, 60, 2), np.random.default_rng(2).standard_normal((3, 30))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(path_layers, "READ", 60 * 7)
+        found = path_layers.combined(read, rows, weights)
+    np.testing.assert_allclose(found, weights @ path[rows], rtol=1e-5)
 
 
 def test_a_mean_takes_what_is_there_at_the_ends():
