@@ -251,6 +251,11 @@ class Claim(Spec):
     settled_because: str = Field(
         min_length=1, description="why that scale can, and what a smaller one lacks"
     )
+    checked: str = Field(
+        default="",
+        description="where it comes out against the paper: what was checked to exclude a fault of "
+        "the suite, and what else may explain it",
+    )
     minimum_seeds: int = Field(default=3, ge=2, description="per cell")
     preconditions: tuple[Precondition, ...] = ()
     null: Null | None = None

@@ -206,6 +206,16 @@ def test_a_condition_is_marked_as_one(project, runs, verdicts, tmp_path) -> None
         assert "condition: the gap" in rows and outcome in rows and "supports" in rows
 
 
+def test_what_was_checked_is_told_of_a_contradicted_claim_alone(
+    project: Project, runs: list[Run], verdicts: list[Verdict], tmp_path: Path
+) -> None:
+    one = project.studies["first"].claims[0].model_copy(update={"checked": "by hand, and twice"})
+    project, told = with_first(project, one), "What was checked: by hand, and twice"
+    assert told not in text_of(written(project, runs, verdicts, tmp_path))
+    verdicts = [verdicts[0].model_copy(update={"state": "contradicted"}), *verdicts[1:]]
+    assert told in text_of(evidence(written(project, runs, verdicts, tmp_path), "first-C1"))
+
+
 def at_scales(*parts: tuple[str, str]) -> tuple[AtScale, ...]:
     return tuple(
         AtScale(

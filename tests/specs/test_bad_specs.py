@@ -731,11 +731,11 @@ BAD = [
         "setled_at: smoke",
         (
             "{S}:29: missing key 'settled_at' in the claim; keys: id, source, says, reported, "
-            "kind_of_claim, settled_at, settled_because, minimum_seeds, preconditions, null, kind, "
-            "figure, measured, direction, bound, typical, diverged; add it\n{S}:36: unknown key "
-            "'setled_at' in the claim; known: bound, direction, diverged, figure, id, kind, "
-            "kind_of_claim, measured, minimum_seeds, null, preconditions, reported, says, "
-            "settled_at, settled_because, source, typical; did you mean 'settled_at'?"
+            "kind_of_claim, settled_at, settled_because, checked, minimum_seeds, preconditions, "
+            "null, kind, figure, measured, direction, bound, typical, diverged; add it\n{S}:36: "
+            "unknown key 'setled_at' in the claim; known: bound, checked, direction, diverged, "
+            "figure, id, kind, kind_of_claim, measured, minimum_seeds, null, preconditions, "
+            "reported, says, settled_at, settled_because, source, typical; did you mean 'settled_at'?"
         ),
     ),
     (
@@ -903,7 +903,7 @@ CORRELATION = """\
             DIFFERENCE.replace("kind: difference", "kind: equivalence").replace(
                 "    direction: greater\n", "    margin: 0.1\n"
             ),
-            "{S}:40: unknown key 'paired' in the claim; known: control, figure, id, kind, "
+            "{S}:40: unknown key 'paired' in the claim; known: checked, control, figure, id, kind, "
             "kind_of_claim, margin, minimum_seeds, null, preconditions, reported, says, "
             "settled_at, settled_because, source, treatment; correct the name",
         ),

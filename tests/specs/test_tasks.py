@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
+from suite import expected
 from suite.envs.make import make_environment
 from suite.plugins.registry import build_plugins
 from suite.specs import registry
@@ -334,3 +335,17 @@ def test_the_project_loads_and_plans_without_box2d(tmp_path: Path) -> None:
     known, refused = done.stdout.splitlines()
     assert known == "1 True"
     assert refused.startswith("BipedalWalker-v3 lacks a package: Box2D is not installed")
+
+
+def test_where_a_paper_is_contradicted_its_study_says_what_was_checked(project: Project) -> None:
+    recorded = expected.read(ROOT)
+    assert recorded is not None
+    against = [
+        claim
+        for study in project.studies.values()
+        for claim in study.claims
+        if claim.kind_of_claim != "ours"
+        and any(e.state == "contradicted" for e in recorded[claim.id].entries.values())
+    ]
+    assert against
+    assert [claim.id for claim in against if len(claim.checked) < 100] == []
