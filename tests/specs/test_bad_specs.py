@@ -735,7 +735,8 @@ BAD = [
             "null, kind, figure, measured, direction, bound, typical, diverged; add it\n{S}:36: "
             "unknown key 'setled_at' in the claim; known: bound, checked, direction, diverged, "
             "figure, id, kind, kind_of_claim, measured, minimum_seeds, null, preconditions, "
-            "reported, says, settled_at, settled_because, source, typical; did you mean 'settled_at'?"
+            "reported, says, settled_at, settled_because, source, typical; did you mean "
+            "'settled_at'?"
         ),
     ),
     (
