@@ -345,6 +345,7 @@ def test_where_a_paper_is_contradicted_its_study_says_what_was_checked(project: 
         for study in project.studies.values()
         for claim in study.claims
         if claim.kind_of_claim != "ours"
+        and claim.id in recorded
         and any(e.state == "contradicted" for e in recorded[claim.id].entries.values())
     ]
     assert against
