@@ -33,7 +33,7 @@ class TaskSpec(Spec):
     arguments: dict[str, Any] = Field(default={}, description="passed to the environment")
     action_repeat: int = Field(default=1, ge=1, description="control steps per action")
     episode_limit: int | None = Field(default=None, ge=1, description="steps; None: no limit")
-    paper_environment: str = Field(default="", description="what the paper names")
+    paper_environment: str = Field(default="", description="the paper's, where it is another")
     note: str = Field(default="", description="what differs from the paper's environment")
     random_return: float | None = Field(default=None, description="mean return of random play")
 
