@@ -103,6 +103,14 @@ def test_networks_have_the_sizes_of_the_papers(project: Project, cell: str) -> N
     assert sum(math.prod(part.shape) for part in slices) == PARAMETERS[cell]
 
 
+def test_a_task_names_the_papers_environment_only_where_it_is_another(project: Project) -> None:
+    """Verdicts tell it as a difference."""
+    for task in project.tasks.values():
+        names = (task.environment, task.paper_environment)
+        own, named = (name.lower().replace("_", "") for name in names)
+        assert own not in named, f"{task.name} has the paper's environment"
+
+
 @pytest.mark.parametrize("name", ["halfcheetah", "hopper", "walker2d", "ant"])
 def test_arguments_restore_version_4(project: Project, name: str) -> None:
     """Same observations and rewards as -v4, but for the reward of a step that ends an episode."""
