@@ -37,8 +37,10 @@ class NormSettings(PluginSettings):
 
     norm: Literal["layer", "rms"] = Field(description="layer or RMS normalisation")
     eps: float = Field(ge=0, description="added to the variance in a norm layer")
-    first_layer: Literal["normed", "raw"] = Field(
-        description="raw: the first layer keeps its bias, gets no norm and is not projected"
+    first_layer: Literal["normed", "biased", "raw"] = Field(
+        description="normed: as all others, without a bias; biased: it keeps its bias, projected "
+        "jointly with its weight, by which a network tells x from 2 x; raw: it keeps its bias, and "
+        "gets no norm and no projection"
     )
     critic_norm_last_hidden: bool = Field(
         description="norm a critic's last hidden layer too; the paper does not (App. E.1)"
@@ -84,19 +86,26 @@ def normed_layers(network: Network, settings: NormSettings) -> tuple[str, ...]:
 
 def insert_norms(network: Network, settings: NormSettings, affine: bool) -> Network:
     """The network with a norm right behind each of its `normed_layers`; these, and layers that have
-    a norm behind them already, lose their biases."""
+    a norm behind them already, lose their biases, but for a first layer that is `biased`."""
     names = normed_layers(network, settings)
+    biased = _biased_layer(network, settings)
     already = {part.layer for part in network.parameter_slices() if part.followed_by_norm}
     layers: list[Layer] = []
     for layer, shape in zip(network.layers, network.output_shapes(), strict=True):
         if isinstance(layer, Linear | Convolution) and layer.name in names:
-            layers.append(replace(layer, bias=False))
+            layers.append(replace(layer, bias=layer.bias and layer.name == biased))
             layers.append(Norm(f"{layer.name}_norm", settings.norm, shape, affine, settings.eps))
         elif isinstance(layer, Linear | Convolution) and layer.name in already:
             layers.append(replace(layer, bias=False))
         else:
             layers.append(layer)
     return replace(network, layers=tuple(layers))
+
+
+def _biased_layer(network: Network, settings: NormSettings) -> str | None:
+    """The layer that keeps its bias before a norm, if one does."""
+    names = (x.name for x in network.layers if isinstance(x, Linear | Convolution))
+    return next(names) if settings.first_layer == "biased" else None
 
 
 def linear_decay(updates: int, span: float, ratio: float) -> float:
@@ -219,7 +228,8 @@ class NaP(Plugin):
             if faults:
                 raise ValueError(f"NaP does not fit group {name!r}: {'; '.join(faults)}")
             if weights:
-                self.projections[name] = Projection(group.parameters, [(w,) for w in weights])
+                tensors = [with_bias(group.network, weight) for weight in weights]
+                self.projections[name] = Projection(group.parameters, tensors)
             pairs = joint_affines(group.network)
             if pairs and self.settings.affine == "joint":
                 self.joint[name] = Projection(group.parameters, pairs)
@@ -283,6 +293,13 @@ def weights_before_norms(network: Network) -> list[str]:
     return [part.name for part in parts if part.kind == "weight" and part.followed_by_norm]
 
 
+def with_bias(network: Network, weight: str) -> tuple[str, ...]:
+    """A weight, and its layer's bias if that has one: the norm behind is blind to the scale of both
+    together."""
+    bias = f"{weight.removesuffix('weight')}bias"
+    return (weight, bias) if bias in {x.name for x in network.parameter_slices()} else (weight,)
+
+
 def joint_affines(network: Network) -> list[tuple[str, ...]]:
     """Gain and offset of each norm whose output a normed layer takes in.
 
@@ -309,14 +326,16 @@ def coverage_faults(
 
     `projected` names the tensors that are projected. Every nonlinearity that parameters feed must
     have a norm right before it (but for the exceptions of the settings), normed layers have no
-    bias, and the projected tensors are the normed layers' weights, all of them and no others: a
-    layer without a norm behind it, above all the output, is not scale-invariant.
+    bias (a first one that is `biased` has), and the projected tensors are the normed layers'
+    weights, all of them and no others: a layer without a norm behind it, above all the output, is
+    not scale-invariant.
     """
     faults, scale_free = [], set()
+    biased = _biased_layer(network, settings)
     for layer, following in pairwise(network.layers):
         if isinstance(layer, Linear | Convolution) and isinstance(following, Norm):
             scale_free.add(f"{layer.name}.weight")
-            if layer.bias:
+            if layer.bias and layer.name != biased:
                 faults.append(f"{layer.name} has a bias before its norm")
     unnormed = normed_layers(network, settings)
     faults += [f"{name} feeds a nonlinearity without a norm" for name in unnormed]

@@ -477,7 +477,7 @@ def faults(trained):
     found = []
     for name, group in trained.agent.groups.items():
         own = plugin.projections.get(name)
-        projected = [tensor for (tensor,) in own.names] if own else []
+        projected = [weight for weight, *_ in own.names] if own else []
         found += coverage_faults(group.network, projected, plugin.settings)
         before = group.parameters.flat.clone()
         group.steps = 0
@@ -488,7 +488,7 @@ def faults(trained):
 
 
 @pytest.mark.parametrize("affine", ["free", "decay", "joint", "none"])
-@pytest.mark.parametrize("first_layer", ["normed", "raw"])
+@pytest.mark.parametrize("first_layer", ["normed", "biased", "raw"])
 @pytest.mark.parametrize("kind", AGENTS)
 def test_t15_every_agent_is_covered(build, kind, affine, first_layer):
     trained = build(kind, [("nap", NAP | {"affine": affine, "first_layer": first_layer})])
@@ -530,6 +530,37 @@ def test_a_critics_last_hidden_layer_is_normed_on_request(build):
     names = trained.plugins[0].projections["critic"].names
     assert names == (("hidden1.weight",), ("hidden2.weight",))
     assert faults(trained) == []
+
+
+@pytest.mark.parametrize("first_layer, tells", [("normed", False), ("biased", True)])
+def test_only_with_a_bias_in_the_first_layer_a_network_tells_the_scale_of_inputs(
+    first_layer, tells
+):
+    settings = NaPSettings(**NAP | {"first_layer": first_layer, "eps": 0.0})
+    network = insert_norms(plain("actor", bias=True), settings, affine=True)
+    parameters = FlatParameters.initialise(network, [0], "net", "cpu").leaves
+    x = torch.tensor(np.random.default_rng(0).normal(size=(1, 8, 6)), dtype=torch.float32)
+    near, far = network.forward(parameters, x), network.forward(parameters, 3 * x)
+    assert torch.allclose(near, far, rtol=0, atol=1e-5) != tells
+
+
+def test_a_biased_first_layer_is_projected_jointly_and_its_function_stays(build):
+    trained = build("sac", [("nap", NAP | {"first_layer": "biased"})])
+    actor = trained.agent.groups["actor"]
+    projection = trained.plugins[0].projections["actor"]
+    assert projection.names == (("hidden1.weight", "hidden1.bias"), ("hidden2.weight",))
+    shape = (actor.parameters.flat.shape[0], 8, *actor.network.input_shape)
+    x = torch.tensor(np.random.default_rng(0).normal(size=shape), dtype=torch.float32)
+    radius = projection.norms().clone()
+    with torch.no_grad():
+        for name in projection.names[0]:
+            actor.parameters.leaves[name].detach().mul_(4.0)
+        grown = actor.network.forward(actor.parameters.leaves, x)
+        projection.project()
+        projected = actor.network.forward(actor.parameters.leaves, x)
+    assert torch.allclose(projection.growth[0], torch.tensor(4.0))
+    assert torch.allclose(projection.norms(), radius)
+    assert torch.allclose(grown, projected, atol=1e-4)
 
 
 # The mistakes of public implementations: each one must be caught.
