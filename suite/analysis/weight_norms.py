@@ -19,8 +19,8 @@ class WeightNorms:
     the norm |W|, `ratio/...` |W| over its norm rho at initialisation,
     `effective_learning_rate/...` eta * rho / |W| with the optimiser's learning rate eta at that
     moment (NaP paper Def. 1, normalised steps, the case of Adam and RMSprop). The effective
-    learning rate of a zero weight is infinite: unknown. Biases are left out, also that of a first
-    layer that keeps it before a norm, which is blind to the scale of both together only.
+    learning rate of a zero weight is infinite: unknown. Biases are left out, also where a first
+    layer keeps one before a norm: that norm is blind to the scale of both together only.
     """
 
     VERSION: ClassVar[int] = 1
