@@ -7,8 +7,8 @@ devices.
 
 In precision `bf16` the operands of products are rounded to bfloat16 and their sums are float32.
 Thin products and convolutions of large images stay in float32. oneDNN multiplies so where the
-processor has the instructions; elsewhere the operands are rounded first, which gives the same
-numbers up to the order of the sums, and no speed.
+processor has AMX; elsewhere the operands are rounded first, which gives the same numbers up to the
+order of the sums, and no speed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,8 +38,9 @@ _ONEDNN = torch.backends.cpu.get_cpu_capability() == "AVX512" and not any(
 
 Precision = Literal["float32", "bf16"]
 _precision: Precision = "float32"
+# With AVX-512's bfloat16 alone, as AMD's Zen 4 has it, oneDNN multiplies unrounded operands.
 _HAS_BF16 = bool(
-    torch.cpu._is_avx512_bf16_supported() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    torch.cpu._is_amx_tile_supported() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 )
 THIN = 16  # rows, columns or inner size, below which a product is thin
 

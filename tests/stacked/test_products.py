@@ -85,7 +85,10 @@ def test_bits_of_bf16_do_not_depend_on_the_stack(bf16, size):
 
 def test_doubles_stay_doubles_in_bf16(bf16):
     a, b, bias = operands([1], 32, 64, 64, dtype=torch.float64)
-    assert torch.equal(affine(a, b, bias), a @ b + bias)
+    found = affine(a, b, bias)
+    with products.multiplying_in("float32", "cpu"):
+        assert torch.equal(found, affine(a, b, bias))
+    torch.testing.assert_close(found, a @ b + bias, rtol=0, atol=1e-12)
 
 
 def test_precision_ends_with_its_block_and_is_told_among_the_kernels():
