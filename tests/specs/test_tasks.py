@@ -212,6 +212,20 @@ cells:
         load_project(tmp_path)
 
 
+def test_late_fall_of_the_learning_rate_ends_at_that_of_the_paper(project: Project) -> None:
+    """1e-6 after 90 % of the budget (NaP paper, appendix E.1)."""
+    ends = {}
+    for cell in itertools.chain(*project.cells.values()):
+        for plugin in cell.runs[0].plugins:
+            if plugin.name in ("decay_90", "nap_linear_90_bias"):
+                s = plugin.settings
+                prefix = "" if plugin.kind == "decay" else "schedule_"
+                rate = cell.runs[0].agent.settings["learning_rate"]
+                ends[cell.id] = (rate / s[prefix + "ratio"], s[prefix + "fraction"])
+    assert len(ends) == 11
+    assert all(end == pytest.approx((1e-6, 0.9)) for end in ends.values()), ends
+
+
 def test_boost_is_stable_except_where_instability_is_the_point(project: Project) -> None:
     """boost_coefficient x window / interval, below 1 for stability (PPTB with any budget)."""
     products: dict[str, set[float]] = {}
