@@ -80,7 +80,7 @@ class Twins(Classifier):
         for layer, shape in zip(network.layers, network.output_shapes(), strict=True):
             layers.append(layer)
             if isinstance(layer, Linear) and layer.name != "output":
-                layers.append(Norm(f"{layer.name}_norm", "layer", shape, affine=False, eps=0.0))
+                layers.append(Norm(f"{layer.name}_norm", "layer", shape, affine="none", eps=0.0))
         return replace(network, layers=tuple(layers))
 
     def _optimiser(self, parameters: FlatParameters) -> Adam | SGD:

@@ -43,7 +43,8 @@ class NormOnly(Plugin):
         self.settings = settings
 
     def change_network(self, network: Network) -> Network:
-        return insert_norms(network, self.settings, affine=self.settings.affine == "free")
+        learned = self.settings.affine == "free"
+        return insert_norms(network, self.settings, "both" if learned else "none")
 
 
 class ProjectionOnlySettings(PluginSettings):

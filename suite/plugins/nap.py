@@ -20,6 +20,7 @@ from torch import Tensor
 from suite.plugins.protocol import Agent, Plugin, PluginSettings
 from suite.stacked.layers import (
     Activation,
+    Affine,
     Convolution,
     Flatten,
     Layer,
@@ -50,9 +51,9 @@ class NormSettings(PluginSettings):
 class NaPSettings(NormSettings):
     """Settings of NaP."""
 
-    affine: Literal["free", "decay", "joint", "none"] = Field(
+    affine: Literal["free", "decay", "joint", "gain", "none"] = Field(
         description="gains and offsets: trained freely; pulled to (1, 0) at each step; projected "
-        "jointly onto their initial norm; absent"
+        "jointly onto their initial norm; gains trained freely, offsets absent; both absent"
     )
     affine_decay: float = Field(
         ge=0, lt=1, description="share of the way to (1, 0) at each step, for affine: decay"
@@ -84,7 +85,7 @@ def normed_layers(network: Network, settings: NormSettings) -> tuple[str, ...]:
     return tuple(layer.name for layer in feeding if isinstance(layer, Linear | Convolution))
 
 
-def insert_norms(network: Network, settings: NormSettings, affine: bool) -> Network:
+def insert_norms(network: Network, settings: NormSettings, affine: Affine) -> Network:
     """The network with a norm right behind each of its `normed_layers`; these, and layers that have
     a norm behind them already, lose their biases, but for a first layer that is `biased`."""
     names = normed_layers(network, settings)
@@ -213,9 +214,9 @@ class NaP(Plugin):
         if s.affine == "joint" and kinds - {"relu"}:
             raise ValueError(
                 f"network {network.name!r} has activations {sorted(kinds)}: affine: joint keeps "
-                "the function of ReLU networks only; take free, decay or none"
+                "the function of ReLU networks only; take free, decay, gain or none"
             )
-        return insert_norms(network, s, affine=s.affine != "none")
+        return insert_norms(network, s, s.affine if s.affine in ("gain", "none") else "both")
 
     def attach(self, agent: Agent, total_updates: int) -> None:
         """Raises ValueError for a network that lacks a norm where NaP needs one."""
@@ -311,7 +312,7 @@ def joint_affines(network: Network) -> list[tuple[str, ...]]:
     parts = network.parameter_slices()
     for layer in network.layers:
         if isinstance(layer, Norm):
-            waiting = layer if layer.affine else None
+            waiting = layer if layer.affine == "both" else None
         elif isinstance(layer, Linear | Convolution) and waiting is not None:
             if any(part.followed_by_norm for part in parts if part.layer == layer.name):
                 names.append((f"{waiting.name}.gain", f"{waiting.name}.offset"))

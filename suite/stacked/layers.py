@@ -27,6 +27,12 @@ from suite.stacked.products import affine
 ALIGNMENT = 16
 
 ParameterKind = Literal["weight", "bias", "gain", "offset", "constant"]
+Affine = Literal["both", "gain", "none"]
+LEARNED: dict[Affine, tuple[ParameterKind, ...]] = {
+    "both": ("gain", "offset"),
+    "gain": ("gain",),
+    "none": (),
+}
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,13 @@ class Norm:
     """Layer or RMS normalisation over all of `shape` jointly, the features that it receives.
 
     After a convolution `shape` is (C, H, W); `Network.output_shapes` tells it.
-    gain and offset are [N, 1, prod(shape)].
+    gain and offset, as far as `affine` has them, are [N, 1, prod(shape)].
     """
 
     name: str
     kind: Literal["layer", "rms"]
     shape: tuple[int, ...]
-    affine: bool = True
+    affine: Affine = "both"
     eps: float = 1e-5
 
 
@@ -366,8 +372,7 @@ def _tensors(layer: Layer) -> list[tuple[str, ParameterKind, tuple[int, ...]]]:
             weight = (outputs, layer.in_channels, layer.kernel, layer.kernel)
         case Norm():
             size = (1, math.prod(layer.shape))
-            both: tuple[ParameterKind, ...] = ("gain", "offset") if layer.affine else ()
-            return [(layer.name, kind, size) for kind in both]
+            return [(layer.name, kind, size) for kind in LEARNED[layer.affine]]
         case LearnedConstant():
             return [(layer.name, "constant", (1, layer.size))]
         case _:
@@ -381,6 +386,6 @@ def _norm(x: Tensor, norm: Norm, gain: Tensor | None, offset: Tensor | None) -> 
     flat = x.flatten(2)
     normalise = F.layer_norm if norm.kind == "layer" else F.rms_norm
     y = normalise(flat, flat.shape[2:], eps=norm.eps)
-    if gain is not None and offset is not None:
-        y = torch.addcmul(offset, y, gain)
+    if gain is not None:
+        y = y * gain if offset is None else torch.addcmul(offset, y, gain)
     return y.view(x.shape)

@@ -14,7 +14,7 @@ INPUTS = np.random.default_rng(0).standard_normal((40, 3), np.float32)
 
 
 def network(normed=True):
-    norm = [Norm("hidden1_norm", "layer", (8,), affine=False, eps=0.0)] * normed
+    norm = [Norm("hidden1_norm", "layer", (8,), affine="none", eps=0.0)] * normed
     layers = (
         Linear("hidden1", 3, 8, bias=False),
         *norm,

@@ -13,6 +13,7 @@ EVERY_PLUGIN = {
     "nap": [NAP_PLUGIN],
     "nap-joint-rms": [acting("nap", affine="joint", norm="rms", interval=3)],
     "nap-decay": [acting("nap", affine="decay", affine_decay=0.01)],
+    "nap-gain": [acting("nap", affine="gain")],
     "norm": [acting("norm")],
     "projection": [acting("projection")],
     "projection+decay": [acting("projection"), acting("decay")],

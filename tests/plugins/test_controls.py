@@ -18,7 +18,7 @@ def test_ln_has_the_network_of_nap_and_no_projection(build):
             assert group.after_step == []
     settings = NORM | {"affine": "none"}
     layers = build("classifier", [("norm", settings)]).agent.groups["classifier"].network.layers
-    assert [layer.affine for layer in layers if isinstance(layer, Norm)] == [False] * 3
+    assert [layer.affine for layer in layers if isinstance(layer, Norm)] == ["none"] * 3
 
 
 def test_proj_only_projects_what_nap_projects_and_keeps_the_network(build):

@@ -29,7 +29,7 @@ AGENTS = ["td3", "sac", "rad", "dqn", "ppo", "classifier"]
 KINDS = ["layer", "rms"]
 
 
-def normed(network, kind="layer", affine=False, **changes):
+def normed(network, kind="layer", affine="none", **changes):
     return insert_norms(
         network, NormSettings(**NORM | {"norm": kind, "eps": 0.0} | changes), affine
     )
@@ -116,7 +116,7 @@ def test_t2_a_final_norm_alone_gives_every_layer_of_a_relu_net_that_property():
         layers.append(layer)
         if isinstance(layer, Activation):
             last = len(layers)
-    layers.insert(last, Norm("final_norm", "rms", (10,), False, 0.0))
+    layers.insert(last, Norm("final_norm", "rms", (10,), "none", 0.0))
     network = replace(base, layers=tuple(layers))
     parameters = values(network)
     reference = gradients(network, parameters)
@@ -173,7 +173,7 @@ def test_t5_the_jacobian_of_a_norm_annihilates_its_input(kind):
 
 
 def norm_alone(kind, size, *after):
-    layers = (Norm("norm", kind, (size,), False, 0.0), *after)
+    layers = (Norm("norm", kind, (size,), "none", 0.0), *after)
     return Network("net", "classifier", layers, (size,))
 
 
@@ -202,7 +202,7 @@ def test_t6c_a_dead_unit_gets_gradient_through_a_norm_before_the_relu_only():
         lambda x: through(norm_alone("rms", 4, Activation("relu")), x), h
     )
     behind = Network(
-        "net", "classifier", (Activation("relu"), Norm("norm", "rms", (4,), False, 0.0)), (4,)
+        "net", "classifier", (Activation("relu"), Norm("norm", "rms", (4,), "none", 0.0)), (4,)
     )
     after = torch.autograd.functional.jacobian(lambda x: through(behind, x), h)
     for unit, dead in enumerate(h < 0):
@@ -249,7 +249,7 @@ def test_t8_rms_norms_keep_activation_patterns_and_the_largest_output(kind, same
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_t9_gain_and_offset_are_scale_free_jointly(kind):
-    network = normed(plain(), kind, affine=True)
+    network = normed(plain(), kind, affine="both")
     parameters = values(network)
     names = ("hidden1_norm.gain", "hidden1_norm.offset")
     c, rate = 3.0, 0.2
@@ -269,7 +269,7 @@ def test_t9_gain_and_offset_are_scale_free_jointly(kind):
 
 
 def test_t9_the_last_norms_scale_is_not_free():
-    network = normed(plain(), affine=True)
+    network = normed(plain(), affine="both")
     parameters = values(network)
     names = ("hidden3_norm.gain", "hidden3_norm.offset")
     scaled = parameters | {name: 3.0 * parameters[name] for name in names}
@@ -487,7 +487,7 @@ def faults(trained):
     return found
 
 
-@pytest.mark.parametrize("affine", ["free", "decay", "joint", "none"])
+@pytest.mark.parametrize("affine", ["free", "decay", "joint", "gain", "none"])
 @pytest.mark.parametrize("first_layer", ["normed", "biased", "raw"])
 @pytest.mark.parametrize("kind", AGENTS)
 def test_t15_every_agent_is_covered(build, kind, affine, first_layer):
@@ -537,7 +537,7 @@ def test_only_with_a_bias_in_the_first_layer_a_network_tells_the_scale_of_inputs
     first_layer, tells
 ):
     settings = NaPSettings(**NAP | {"first_layer": first_layer, "eps": 0.0})
-    network = insert_norms(plain("actor", bias=True), settings, affine=True)
+    network = insert_norms(plain("actor", bias=True), settings, affine="both")
     parameters = FlatParameters.initialise(network, [0], "net", "cpu").leaves
     x = torch.tensor(np.random.default_rng(0).normal(size=(1, 8, 6)), dtype=torch.float32)
     near, far = network.forward(parameters, x), network.forward(parameters, 3 * x)
@@ -646,6 +646,12 @@ def test_t17_decay_pulls_to_one_and_zero(build):
         assert torch.allclose(leaf, torch.full_like(leaf, goal), atol=1e-5)
 
 
+def test_t17_gains_alone_are_trained_without_offsets(build):
+    leaves = affine_leaves(build("classifier", [("nap", NAP | {"affine": "gain"})]).train(20))
+    assert [*leaves] == [f"hidden{number}_norm.gain" for number in (1, 2, 3)]
+    assert all(float((leaf - 1.0).abs().max()) > 1e-4 for leaf in leaves.values())
+
+
 def test_t17_joint_projection_keeps_ratios_and_skips_the_last_norm(build):
     trained = build("classifier", [("nap", NAP | {"affine": "joint"})])
     leaves = affine_leaves(trained)
@@ -738,7 +744,7 @@ def test_inflated_weights_are_projected_back_to_the_norms_before_inflation(build
     [
         ({"norm": "batch"}, "'layer' or 'rms'"),
         ({"interval": 0}, "greater than 0"),
-        ({"affine": "fixed"}, "'free', 'decay', 'joint' or 'none'"),
+        ({"affine": "fixed"}, "'free', 'decay', 'joint', 'gain' or 'none'"),
         ({"schedule_ratio": 0.5}, "greater than or equal to 1"),
         ({"affine_decay": 1.0}, "less than 1"),
     ],

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from suite.stacked.layers import (
     Activation,
+    Affine,
     ChannelsFirst,
     Convolution,
     Flatten,
@@ -88,6 +89,22 @@ def test_the_forward_pass_is_that_of_pytorch():
 
     actual = IMAGE.forward(parameters.leaves, x)[1].detach()
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_norm_with_a_gain_alone_is_one_whose_offset_is_zero():
+    def normed(affine: Affine) -> Network:
+        layers = (Linear("a", 9, 8), Norm("norm", "layer", (8,), affine), Linear("b", 8, 2))
+        return Network("f", "critic", layers, (9,))
+
+    leaves = FlatParameters.initialise(normed("both"), [0, 1], "q").leaves
+    values = {name: leaf.detach() for name, leaf in leaves.items()}
+    values["norm.gain"].normal_(1.0, 0.3, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, 5, 9, generator=torch.Generator().manual_seed(0))
+    expected = normed("both").forward(values, x)
+    assert {part.name for part in normed("gain").parameter_slices()} == {*values} - {"norm.offset"}
+    torch.testing.assert_close(
+        normed("gain").forward({k: v for k, v in values.items() if k != "norm.offset"}, x), expected
+    )
 
 
 TWO_LINEARS = Network(
