@@ -406,7 +406,8 @@ class GainsClaim(Claim):
 
 class AcrossClaim(Claim):
     """What several cells have together differs between two lists of them: their mean or median
-    figure, or the range from the smallest to the largest, of each seed.
+    figure, or the range from the smallest to the largest, of each seed. One cell against the median
+    of others tells whether it is among the upper half.
 
     The cells are of one task; seeds with the same number are compared with each other.
     """
@@ -423,8 +424,8 @@ class AcrossClaim(Claim):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name, cells in (("treatment", self.treatment), ("control", self.control)):
-            if len(set(cells)) < 2:
-                raise ValueError(f"{name}: a {self.summary} needs two cells or more")
+            if self.summary == "range" and len(set(cells)) < 2:
+                raise ValueError(f"{name}: a range needs two cells or more")
         if len({cell.split("--")[0] for cell in self.compared()}) > 1:
             raise ValueError("treatment and control: cells of one task")
         return self

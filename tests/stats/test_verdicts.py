@@ -167,6 +167,29 @@ def test_what_cells_have_together_is_compared_seed_by_seed(make_run) -> None:  #
     with pytest.raises(ValidationError, match="cells of one task"):
         other = sides | {"control": ["b--agent--w0", "b--agent--w1"]}
         claim("across", figure="x", summary="range", direction="less", **other)
+    with pytest.raises(ValidationError, match="control: a range needs two cells or more"):
+        other = sides | {"control": ["a--agent--w0", "a--agent--w0"]}
+        claim("across", figure="x", summary="range", direction="less", **other)
+
+
+@pytest.mark.parametrize(
+    "level, state", [(6.0, "supported"), (4.0, "contradicted"), (5.0, "inconclusive")]
+)
+def test_one_cell_is_among_the_upper_half_where_it_lies_above_the_median_of_the_others(
+    make_run,  # type: ignore[no-untyped-def]
+    level: float,
+    state: str,
+) -> None:
+    """The others lie at 0, 1, 5, 7 and 30: their mean is 8.6, above every level here."""
+    levels = {"one": level, "o0": 0.0, "o1": 1.0, "o2": 5.0, "o3": 7.0, "o4": 30.0}
+    runs = [
+        make_run(f"a--agent--{name}", seed, figures={"x": middle + 0.1 * (-1) ** (seed + place)})
+        for place, (name, middle) in enumerate(levels.items())
+        for seed in SEEDS
+    ]
+    sides = {"treatment": ["a--agent--one"], "control": [f"a--agent--o{i}" for i in range(5)]}
+    upper = claim("across", figure="x", summary="median", direction="greater", **sides)
+    assert judge(upper, runs).state == state
 
 
 def test_a_null_must_be_beaten_by_the_observed_value(make_cell) -> None:  # type: ignore[no-untyped-def]
