@@ -23,7 +23,7 @@ class Pixels(Spec):
     height: int = Field(default=100, ge=8, le=480, description="pixels")
     width: int = Field(default=100, ge=8, le=640, description="pixels")
     camera: int = Field(default=0, ge=-1, description="of the model; -1: MuJoCo's free camera")
-    frame_stack: int = Field(default=3, ge=1, description="newest frames in an observation")
+    frame_stack: int = Field(default=3, ge=1, le=64, description="newest frames in an observation")
     supersampling: int = Field(
         default=1, ge=1, le=8, description="a pixel is the mean of so many by so many"
     )

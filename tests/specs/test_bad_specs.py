@@ -235,6 +235,15 @@ BAD = [
     ),
     (
         P,
+        HOPPER,
+        "    family: dmc_pixels\n    environment: walker-walk\n    arguments: {frame_stack: 65}\n",
+        (
+            "{P}:5: frame_stack of arguments of task 'hopper' is 65; should be less than or equal "
+            "to 64; correct it"
+        ),
+    ),
+    (
+        P,
         "    family: mujoco\n",
         "    family: mojuco\n",
         (
