@@ -12,8 +12,8 @@ from suite.specs.models import RunSpec
 from suite.stacked.frame_replay import FrameReplay
 from suite.stacked.replay import Replay
 from suite.stacked.streams import State, add_prefix, take_prefix
-from suite.training.evaluation import Evaluation
 from suite.training.learner import Learner, OffPolicyAgent
+from suite.training.returns import Returns
 
 # Learn calls between checks that all parameters are finite.
 CHECK_EVERY = 100
@@ -36,7 +36,6 @@ class OffPolicyLoop:
     def __init__(
         self, run: RunSpec, seeds: Sequence[int], device: str, folders: Sequence[Path] = ()
     ) -> None:
-        self.run = run
         self.seeds = seeds
         self.step = 0
         self.total = run.budget
@@ -80,11 +79,7 @@ class OffPolicyLoop:
             self.replay = FrameReplay(seeds, capacity, shape, action_shape, action_dtype, device)
         else:
             self.replay = Replay(seeds, capacity, shape, dtype, action_shape, action_dtype, device)
-        self.evaluation = Evaluation(run.task, seeds, run.evaluation_episodes)
-        self._evaluations = 0
-        # Training episodes that ended since the last evaluation: sum of returns, and how many.
-        self._return_sum = np.zeros(len(seeds))
-        self._return_count = np.zeros(len(seeds), dtype=np.int64)
+        self.returns = Returns(run, seeds, self.series)
 
     def advance(self) -> None:
         """One environment step of every seed, and a learn call when it is due."""
@@ -110,7 +105,7 @@ class OffPolicyLoop:
         """Begin a visit: all but parameters and plug-ins as at the start of a run."""
         self._visit = visit
         self.environments.enter(visit)
-        self.evaluation.enter(visit)
+        self.returns.evaluation.enter(visit)
         assert isinstance(self.replay, Replay)
         self.replay.clear()
         for group in self.agent.groups.values():
@@ -127,10 +122,7 @@ class OffPolicyLoop:
         acted = perf_counter()
         following, reward, terminal, truncated, finished = self.environments.step(action)
         self.seconds.add("environment", perf_counter() - acted)
-        for i, episode_return in enumerate(finished):
-            if episode_return is not None:
-                self._return_sum[i] += episode_return
-                self._return_count[i] += 1
+        self.returns.add(finished)
         if isinstance(self.replay, FrameReplay):
             ended = terminal | truncated
             self.replay.append(observation, action, reward, following, terminal, ended)
@@ -141,18 +133,7 @@ class OffPolicyLoop:
         """Record the greedy and the training return, plug-in diagnostics."""
         started = perf_counter()
         self.diverged |= ~self.learner.finite()
-        if self.run.evaluation_episodes:
-            returns = self.evaluation.returns(self.agent.greedy, self._evaluations)
-            mean = returns.mean(axis=1)
-            self.diverged |= ~np.isfinite(mean)
-            self.series.append(self.step, {"return": mean})
-        self._evaluations += 1
-        for i in range(len(self.seeds)):
-            if self._return_count[i]:
-                mean_return = float(self._return_sum[i] / self._return_count[i])
-                self.series.append_one(i, self.step, "train_return", mean_return)
-        self._return_sum[:] = 0.0
-        self._return_count[:] = 0
+        self.diverged |= ~self.returns.evaluate(self.step, self.agent.greedy)
         self.learner.observe(self.step)
         elapsed = perf_counter() - started
         self.seconds.add("evaluation", elapsed)
@@ -172,15 +153,12 @@ class OffPolicyLoop:
         self.learner.flush()
 
     def state(self) -> State:
-        count = len(self.seeds)
         return {
             **add_prefix("learner", self.learner.state()),
             **add_prefix("environments", self.environments.state()),
             **add_prefix("replay", self.replay.state()),
-            "evaluations": np.full(count, self._evaluations),
-            "return_sum": self._return_sum.copy(),
-            "return_count": self._return_count.copy(),
-            "step": np.full(count, self.step),
+            **self.returns.state(),
+            "step": np.full(len(self.seeds), self.step),
         }
 
     def load_state(self, state: State) -> None:
@@ -189,10 +167,8 @@ class OffPolicyLoop:
         self._visit = max(0, self.step - 1) // self._visit_steps
         if self._visit:
             self.environments.enter(self._visit)
-            self.evaluation.enter(self._visit)
+            self.returns.evaluation.enter(self._visit)
         self.learner.load_state(take_prefix("learner", state))
         self.environments.load_state(take_prefix("environments", state))
         self.replay.load_state(take_prefix("replay", state))
-        self._evaluations = int(state["evaluations"][0])
-        self._return_sum = np.asarray(state["return_sum"]).copy()
-        self._return_count = np.asarray(state["return_count"]).copy()
+        self.returns.load_state(state)

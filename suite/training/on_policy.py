@@ -11,8 +11,8 @@ from suite.envs.vector import StackedEnvironments
 from suite.specs.models import RunSpec
 from suite.stacked.rollout import Rollout
 from suite.stacked.streams import State, add_prefix, take_prefix
-from suite.training.evaluation import Evaluation
 from suite.training.learner import Learner, OnPolicyAgent
+from suite.training.returns import Returns
 
 
 class OnPolicyLoop:
@@ -28,7 +28,6 @@ class OnPolicyLoop:
     def __init__(
         self, run: RunSpec, seeds: Sequence[int], device: str, folders: Sequence[Path] = ()
     ) -> None:
-        self.run = run
         self.seeds = seeds
         self.step = 0
         self.total = run.budget
@@ -69,11 +68,7 @@ class OnPolicyLoop:
         self._observation = self.agent.normaliser.observe(
             self._seeds(self.environments.observation)
         )
-        self.evaluation = Evaluation(run.task, seeds, run.evaluation_episodes)
-        self._evaluations = 0
-        # Training episodes that ended since the last evaluation: sum of returns, and how many.
-        self._return_sum = np.zeros(len(seeds))
-        self._return_count = np.zeros(len(seeds), dtype=np.int64)
+        self.returns = Returns(run, seeds, self.series)
 
     def _seeds(self, rows: np.ndarray) -> np.ndarray:
         """Rows [S * n_envs, ...] of the environments as [S, n_envs, ...]."""
@@ -91,10 +86,7 @@ class OnPolicyLoop:
         acted = perf_counter()
         following, reward, terminal, truncated, finished = self.environments.step(taken)
         self.seconds.add("environment", perf_counter() - acted)
-        for i, episode_return in enumerate(finished):
-            if episode_return is not None:
-                self._return_sum[i // self._n_envs] += episode_return
-                self._return_count[i // self._n_envs] += 1
+        self.returns.add(finished)
         self._remember(action, following, reward, terminal | truncated, truncated)
         self.step += self._n_envs
         if self.rollout.full:
@@ -126,18 +118,7 @@ class OnPolicyLoop:
         """Record the greedy and the training return, plug-in diagnostics."""
         started = perf_counter()
         self.diverged |= ~self.learner.finite()
-        if self.run.evaluation_episodes:
-            returns = self.evaluation.returns(self.agent.greedy, self._evaluations)
-            mean = returns.mean(axis=1)
-            self.diverged |= ~np.isfinite(mean)
-            self.series.append(self.step, {"return": mean})
-        self._evaluations += 1
-        for i in range(len(self.seeds)):
-            if self._return_count[i]:
-                mean_return = float(self._return_sum[i] / self._return_count[i])
-                self.series.append_one(i, self.step, "train_return", mean_return)
-        self._return_sum[:] = 0.0
-        self._return_count[:] = 0
+        self.diverged |= ~self.returns.evaluate(self.step, self.agent.greedy)
         self.learner.observe(self.step)
         elapsed = perf_counter() - started
         self.seconds.add("evaluation", elapsed)
@@ -157,15 +138,12 @@ class OnPolicyLoop:
         self.learner.flush()
 
     def state(self) -> State:
-        count = len(self.seeds)
         return {
             **add_prefix("learner", self.learner.state()),
             **add_prefix("environments", self.environments.state()),
             **add_prefix("rollout", self.rollout.state()),
-            "evaluations": np.full(count, self._evaluations),
-            "return_sum": self._return_sum.copy(),
-            "return_count": self._return_count.copy(),
-            "step": np.full(count, self.step),
+            **self.returns.state(),
+            "step": np.full(len(self.seeds), self.step),
         }
 
     def load_state(self, state: State) -> None:
@@ -175,7 +153,5 @@ class OnPolicyLoop:
         # The statistics have taken it in already.
         now = self._seeds(self.environments.observation)
         self._observation = self.agent.normaliser.normalised(now)
-        self._evaluations = int(state["evaluations"][0])
-        self._return_sum = np.asarray(state["return_sum"]).copy()
-        self._return_count = np.asarray(state["return_count"]).copy()
+        self.returns.load_state(state)
         self.step = int(state["step"][0])

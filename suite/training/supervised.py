@@ -32,7 +32,6 @@ class SupervisedLoop:
     def __init__(
         self, run: RunSpec, seeds: Sequence[int], device: str, folders: Sequence[Path] = ()
     ) -> None:
-        self.run = run
         self.seeds = seeds
         self.step = 0
         self.total = run.budget

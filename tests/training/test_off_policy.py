@@ -20,11 +20,11 @@ def test_truncated_episodes_bootstrap_and_terminal_ones_do_not():
         truncated.advance()
         ended.advance()
     # A pendulum cannot fall within two steps: each of the 30 episodes a seed is cut by the limit.
-    assert truncated._return_count.tolist() == [30, 30]
+    assert truncated.returns.ended.tolist() == [30, 30]
     assert not truncated.replay.state()["terminal"].any()
     # A random policy drops it within 20 steps: each end is a terminal one.
-    assert ended._return_count.min() >= 3
-    assert ended.replay.state()["terminal"].sum(axis=1).tolist() == ended._return_count.tolist()
+    assert ended.returns.ended.min() >= 3
+    assert ended.replay.state()["terminal"].sum(axis=1).tolist() == ended.returns.ended.tolist()
 
 
 def test_games_and_networks_agree_on_the_order_of_axes():

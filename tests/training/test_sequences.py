@@ -74,7 +74,7 @@ def test_evaluations_at_a_switch_are_of_the_game_that_was_learned():
     for _ in range(3):
         while loop.step % 30 or loop.step == 30 * len(seen):
             loop.advance()
-        seen.append(loop.evaluation._environments[0][0]._game._game.env_name)
+        seen.append(loop.returns.evaluation._environments[0][0]._game._game.env_name)
     assert seen == ["breakout", "asterix", "breakout"]
 
 
