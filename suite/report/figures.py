@@ -71,8 +71,8 @@ STYLE: dict[Any, Any] = {
 def draw(panel: Panel) -> str:
     """An `<svg>` element: means with pointwise 95 % intervals, and seeds as thin lines.
 
-    References are in the colour of the text: nulls dashed, bounds dotted, ceilings whole,
-    comparisons dashed and dotted.
+    References are in the colour of their line, else of the text: nulls dashed, bounds dotted,
+    ceilings whole, comparisons dashed and dotted.
     """
     with mpl.rc_context():
         mpl.rcdefaults()  # not the settings of whoever calls
@@ -105,12 +105,13 @@ def draw(panel: Panel) -> str:
 
 
 def _draw_reference(axes: Axes, reference: Reference) -> None:
+    colour = INK if reference.colour is None else COLOURS[reference.colour]
     if reference.low is not None and reference.high is not None:
         axes.fill_between(
-            reference.steps, reference.low, reference.high, color=INK, alpha=0.08, linewidth=0
+            reference.steps, reference.low, reference.high, color=colour, alpha=0.08, linewidth=0
         )
     at = drawn_points(reference.steps)
-    (drawn,) = axes.plot(reference.steps[at], reference.values[at], color=INK, linewidth=1.1)
+    (drawn,) = axes.plot(reference.steps[at], reference.values[at], color=colour, linewidth=1.1)
     if DASHES[reference.kind]:
         drawn.set_dashes(DASHES[reference.kind])
 

@@ -74,7 +74,10 @@ ReferenceKind = Literal["null", "bound", "ceiling", "comparison"]
 
 @dataclass(frozen=True)
 class Reference:
-    """What lines are held against: values [E] at steps [E], with a band [E] where it has one."""
+    """What lines are held against: values [E] at steps [E], with a band [E] where it has one.
+
+    `colour` is that of the line it belongs to, where it belongs to one of several.
+    """
 
     label: str
     kind: ReferenceKind
@@ -82,6 +85,7 @@ class Reference:
     values: np.ndarray
     low: np.ndarray | None = None
     high: np.ndarray | None = None
+    colour: int | None = None
 
     @property
     def told(self) -> str:
@@ -240,13 +244,13 @@ def drawable(values: np.ndarray) -> np.ndarray:
 def _family(series: str, analyses: Collection[str]) -> str | None:
     """The diagnostic that a series belongs to: its name less group and layer."""
     parts = series.split("/")
+    if parts[0] in ("loss", "visits"):
+        return series  # visits to a game are no layers
     if parts[0] in analyses:
         # Norms differ between layers by what they began with: their ratios are drawn.
         return None if parts[:2] == ["weight_norms", "norm"] else "/".join(parts[:2])
     if parts[0] == "dead_fraction" and len(parts) > 1:
         return "dead_fraction of hidden units"
-    if parts[0] == "loss":
-        return series
     return "/".join(parts[:3]) if parts[0] == "plugin" else None
 
 

@@ -81,7 +81,9 @@ def _recorded(null: Recorded, line: Line, cells: Cells, several: bool) -> list[R
             steps = having[0].steps
             same = [x.values for x in having if np.array_equal(x.steps, steps)]
             label = f"{beside.label} ({line.label})" if several else beside.label
-            found.append(Reference(label, beside.kind, steps, np.mean(same, axis=0)))
+            values = np.mean(same, axis=0)
+            colour = line.colour if several else None
+            found.append(Reference(label, beside.kind, steps, values, colour=colour))
     return found
 
 

@@ -90,6 +90,16 @@ def test_nulls_are_dashed_bounds_dotted_comparisons_both_and_ceilings_whole() ->
         assert f"{kind}, r: 0.003" in panel.alternative()
 
 
+def test_a_reference_of_one_of_several_lines_has_its_colour() -> None:
+    at = np.array([0.0, 1000.0])
+    line = Line("a", 2, at, np.array([[1.0, 2.0]]), (0,), ())
+    own = Reference("first visit", "null", at, np.array([0.0, 1.0]), colour=2)
+    everyones = replace(own, colour=None)
+    shown = draw(Panel("p", "t", "q", "", (line,), (own, everyones)))
+    dashed = re.findall(r"stroke-dasharray: [\d.,]+[^>]*stroke: ([^;\"]+)", shown)
+    assert dashed == ["var(--line-2)", "currentColor"]
+
+
 def test_a_line_has_students_interval() -> None:
     line = Line("x", 0, np.array([0.0]), np.array([[1.0], [2.0], [3.0]]), (0, 1, 2), ())
     low, high = line.interval()  # type: ignore[misc]
@@ -103,6 +113,18 @@ def test_layers_of_a_diagnostic_are_averaged(runs: list[Run]) -> None:
     norms = next(p for p in diagnostic_panels(cells, group) if p.quantity == "weight norms: ratio")
     assert norms.note == "mean over layers"
     assert norms.lines[0].mean[1] == pytest.approx(2.0)
+
+
+def test_visits_to_a_game_are_not_averaged(runs: list[Run]) -> None:
+    steps = np.array([1000.0, 2000.0])
+    for i, run in enumerate(runs):
+        visits = {f"visits/breakout/{n}": Series(steps, np.full(2, float(n))) for n in (1, 2)}
+        runs[i] = replace(run, series={**run.series, **visits}, analyses={"visits": 2})
+    group, cells = next(iter(grouped(runs).items()))
+    shown = [p for p in diagnostic_panels(cells, group) if p.quantity.startswith("visits")]
+    assert [p.quantity for p in shown] == ["visits: breakout: 1", "visits: breakout: 2"]
+    assert [p.lines[0].mean[0] for p in shown] == [1.0, 2.0]
+    assert not any(p.note for p in shown)
 
 
 def test_stale_runs_are_in_no_figure(runs: list[Run]) -> None:
