@@ -183,7 +183,7 @@ def learning_panels(cells: Cells, group: Group) -> list[Panel]:
 
 def diagnostic_panels(cells: Cells, group: Group) -> list[Panel]:
     """Losses, weight norms, effective learning rates, dead units and what plug-ins record, a mean
-    over layers each."""
+    over layers each; visits to games one by one."""
     analyses = {name for runs in cells.values() for run in runs for name in run.analyses}
     families = dict.fromkeys(
         family

@@ -10,8 +10,10 @@ from parsed_page import Page
 
 from suite.report.judged import Judged
 from suite.report.page import write_report
+from suite.report.panels import lines_of
 from suite.report.redrawing import redraw
-from suite.report.references import walk_energy_lost
+from suite.report.references import references, walk_energy_lost
+from suite.specs.figures import Beside, Recorded
 from suite.specs.loading import load_project
 from suite.specs.models import SCALES
 from suite.specs.project import Project
@@ -264,3 +266,16 @@ def test_a_walk_farther_from_zero_loses_less() -> None:
     lost = [walk_energy_lost(40, 16, start) for start in (0.0, 0.5, 1.0, 3.0, 10.0)]
     assert lost == sorted(lost, reverse=True)
     assert walk_energy_lost(10, 16, 0.0) == 0.0
+
+
+def test_what_several_lines_recorded_has_their_colours_and_that_of_one_has_none(papers) -> None:  # type: ignore[no-untyped-def]
+    names = [f"breakout_first--chain-ddqn--{arm}" for arm in ("none", "nap_decay_affine")]
+    found = runs_of(
+        papers, names, "short", visits__breakout__1=[1, 2, 3], visits__breakout__2=[0, 1, 2]
+    )
+    cells = {name: [run for run in found if run.cell == name] for name in names}
+    lines = lines_of(cells, {name: name for name in names}, ["visits/breakout/2"])
+    first = Beside(series="visits/breakout/1", label="first visit")
+    null = Recorded(kind="recorded", beside=(first,))
+    assert [r.colour for r in references(null, lines, cells, {})] == [0, 1]
+    assert [r.colour for r in references(null, lines[:1], cells, {})] == [None]
