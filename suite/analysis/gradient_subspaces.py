@@ -15,7 +15,7 @@ from suite.analysis.curvature import explicit_hessian, hessian_of
 from suite.analysis.derivatives import Loss, gradient_of
 from suite.analysis.eigenpairs import Eigenpairs, Order, block_lanczos, explicit_eigenpairs
 from suite.analysis.phases import PHASES, phases
-from suite.analysis.protocol import LookSettings, RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, LookSettings, RecordedRun, Result
 from suite.analysis.subspaces import chance, fractions, log_probability, overlaps, stability
 from suite.stacked.parameters import ParameterGroup
 from suite.stacked.replay import Batch
@@ -103,6 +103,14 @@ class GradientSubspaces:
 
     VERSION: ClassVar[int] = 1
     Settings: ClassVar[type[BaseModel]] = GradientSubspacesSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (
+        *(
+            Diagnostic(f"{what}/{group}/algebraic")
+            for what in ("fraction", "ceiling", "overlap", "residual")
+            for group in ("actor", "critic", "q")
+        ),
+        Diagnostic("final_spectrum/*", over="number of the eigenvalue"),
+    )
 
     def __init__(self, settings: GradientSubspacesSettings) -> None:
         self.settings = settings

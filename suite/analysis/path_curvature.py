@@ -11,7 +11,7 @@ from suite.analysis.checkpoint_data import checkpoints_with_data
 from suite.analysis.curvature import hessian_of
 from suite.analysis.derivatives import gradient_of
 from suite.analysis.eigenpairs import Order, block_lanczos
-from suite.analysis.protocol import LookSettings, RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, LookSettings, RecordedRun, Result
 from suite.analysis.subspaces import chance, fractions
 from suite.stacked.parameters import ParameterGroup
 
@@ -49,6 +49,13 @@ class PathCurvature:
 
     VERSION: ClassVar[int] = 1
     Settings: ClassVar[type[BaseModel]] = PathCurvatureSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (
+        Diagnostic("gradient/algebraic"),
+        Diagnostic("steps/algebraic"),
+        Diagnostic("random_steps/algebraic"),
+        Diagnostic("displacement/algebraic"),
+        Diagnostic("kept_centred/algebraic"),
+    )
 
     def __init__(self, settings: PathCurvatureSettings) -> None:
         self.settings = settings

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from suite.analysis.network_on_batch import NetworkOnBatchSettings, series_over_checkpoints
-from suite.analysis.protocol import RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, RecordedRun, Result
 from suite.stacked.layers import Activation, Convolution, Linear, Network
 from suite.stacked.parameters import FlatParameters
 
@@ -33,6 +33,13 @@ class Plasticity:
 
     VERSION: ClassVar[int] = 1
     Settings: ClassVar[type[BaseModel]] = NetworkOnBatchSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (
+        Diagnostic("dead_fraction/all"),
+        Diagnostic("dormant_fraction/all"),
+        Diagnostic("linearised_fraction/all"),
+        Diagnostic("feature_rank"),
+        Diagnostic("effective_rank"),
+    )
 
     def __init__(self, settings: NetworkOnBatchSettings) -> None:
         self.settings = settings

@@ -30,7 +30,7 @@ from suite.analysis.policy_spectrum import (
     sign_changes,
     spectrum_of_pairs,
 )
-from suite.analysis.protocol import LookSettings, Points, RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, LookSettings, Points, RecordedRun, Result
 from suite.specs.models import RunSpec
 
 PERCENTS = (50, 80, 90, 95, 99)
@@ -88,6 +88,13 @@ class PolicyPath:
 
     VERSION: ClassVar[int] = 3
     Settings: ClassVar[type[BaseModel]] = PolicyPathSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (
+        Diagnostic("coordinate/1"),
+        Diagnostic("coordinate/2"),
+        Diagnostic("information/all/whole", over="directions"),
+        Diagnostic("accumulated_quantiles/all", over="share of parameters"),
+        Diagnostic("detour_quantiles/all", over="share of parameters"),
+    )
 
     def __init__(self, settings: PolicyPathSettings) -> None:
         self.settings = settings

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from suite.analysis.network_on_batch import NetworkOnBatchSettings, series_over_checkpoints
 from suite.analysis.plasticity import RANK
-from suite.analysis.protocol import RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, RecordedRun, Result
 from suite.stacked.layers import Convolution, Linear, Network, Norm
 from suite.stacked.parameters import FlatParameters
 
@@ -39,6 +39,13 @@ class Propagation:
 
     VERSION: ClassVar[int] = 1
     Settings: ClassVar[type[BaseModel]] = PropagationSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (
+        Diagnostic("jacobian_norm"),
+        Diagnostic("kernel_rank"),
+        Diagnostic("preactivation_mean/*", mean_over="layers"),
+        Diagnostic("preactivation_std/*", mean_over="layers"),
+        Diagnostic("negative_fraction/*", mean_over="layers"),
+    )
 
     def __init__(self, settings: PropagationSettings) -> None:
         self.settings = settings

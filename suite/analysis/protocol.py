@@ -14,7 +14,15 @@ from suite.analysis.recorded import RecordedRun
 from suite.recordings.protocol import LookSettings
 from suite.specs.models import RecordingSpec
 
-__all__ = ["Analysis", "LookSettings", "RecordedRun", "RecordingSpec", "Result", "document_of"]
+__all__ = [
+    "Analysis",
+    "Diagnostic",
+    "LookSettings",
+    "RecordedRun",
+    "RecordingSpec",
+    "Result",
+    "document_of",
+]
 
 Points = tuple[np.ndarray, np.ndarray]
 """Training steps [E] and the values there [E]."""
@@ -33,12 +41,29 @@ class Result:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Diagnostic:
+    """Series of an analysis that the report draws with every task's curves.
+
+    `series` is the name of one, without the analysis, or ends in `*`: each that begins so has a
+    figure of its own, or all have one of their mean over what `mean_over` says ("layers").
+    `over` is the label of the horizontal axis.
+    """
+
+    series: str
+    over: str = "step"
+    mean_over: str = ""
+
+
 class Analysis(Protocol):
     """An analysis is built from its settings and called once for every finished run.
 
     `VERSION` is its behaviour version: raising it makes its own results stale and nothing else. It
     reads what the run recorded and nothing of other runs, and draws random numbers from streams
     that the run's seed names (`suite.stacked.streams.stream`).
+
+    A class may have `DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]]`. Series that it does not name
+    are for claims and for the figures of studies.
     """
 
     VERSION: ClassVar[int]

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from suite.analysis.path_layers import combined, read_gram, spread, thirds
-from suite.analysis.protocol import LookSettings, Points, RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, LookSettings, Points, RecordedRun, Result
 from suite.training.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class Reconstruction:
 
     VERSION: ClassVar[int] = 1
     Settings: ClassVar[type[BaseModel]] = ReconstructionSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (
+        Diagnostic("mean/all", over="directions"),
+        Diagnostic("averaged_mean/all", over="directions"),
+        Diagnostic("mean_size/all", over="directions"),
+    )
 
     def __init__(self, settings: ReconstructionSettings) -> None:
         self.settings = settings

@@ -12,7 +12,7 @@ from suite.analysis.path_curvature import PathCurvature
 from suite.analysis.plasticity import Plasticity
 from suite.analysis.policy_path import PolicyPath
 from suite.analysis.propagation import Propagation
-from suite.analysis.protocol import Analysis
+from suite.analysis.protocol import Analysis, Diagnostic
 from suite.analysis.reconstruction import Reconstruction
 from suite.analysis.twin_gap import TwinGap
 from suite.analysis.updates import Updates
@@ -32,7 +32,14 @@ def unusable(name: str, value: Any) -> str:
     settings = getattr(value, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, LookSettings)):
         return "its Settings is no subclass of suite.recordings.protocol.LookSettings"
+    if not all(isinstance(shown, Diagnostic) for shown in diagnostics(value)):
+        return "its DIAGNOSTICS are not all suite.analysis.protocol.Diagnostic"
     return unversioned(value)
+
+
+def diagnostics(kind: type[Analysis]) -> tuple[Diagnostic, ...]:
+    """What the report draws of an analysis with every task."""
+    return getattr(kind, "DIAGNOSTICS", ())
 
 
 ANALYSES: MutableMapping[str, type[Analysis]] = Extended(

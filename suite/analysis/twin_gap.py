@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel
 
-from suite.analysis.protocol import LookSettings, RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, LookSettings, RecordedRun, Result
 
 WINDOW = 50  # steps
 
@@ -25,6 +25,7 @@ class TwinGap:
 
     VERSION: ClassVar[int] = 2
     Settings: ClassVar[type[BaseModel]] = TwinGapSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (Diagnostic("gap"),)
 
     def __init__(self, settings: TwinGapSettings) -> None:
         self.settings = settings

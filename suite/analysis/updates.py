@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, Field
 
-from suite.analysis.protocol import LookSettings, Points, RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, LookSettings, Points, RecordedRun, Result
 
 CLIPPED = 0.999  # of the largest norm that is let through
 
@@ -32,6 +32,14 @@ class Updates:
 
     VERSION: ClassVar[int] = 1
     Settings: ClassVar[type[BaseModel]] = UpdatesSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (
+        Diagnostic("angle/*", mean_over="layers"),
+        Diagnostic("relative_update/*", mean_over="layers"),
+        Diagnostic("radial_share/*", mean_over="layers"),
+        Diagnostic("gradient_radial_share/*", mean_over="layers"),
+        Diagnostic("effective_learning_rate/*"),
+        Diagnostic("clip_rate"),
+    )
 
     def __init__(self, settings: UpdatesSettings) -> None:
         self.settings = settings

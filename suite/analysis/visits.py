@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel
 
-from suite.analysis.protocol import LookSettings, RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, LookSettings, RecordedRun, Result
 
 
 class VisitsSettings(LookSettings):
@@ -25,6 +25,9 @@ class Visits:
 
     VERSION: ClassVar[int] = 2
     Settings: ClassVar[type[BaseModel]] = VisitsSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (
+        Diagnostic("*", over="steps since the switch"),
+    )
 
     def __init__(self, settings: VisitsSettings) -> None:
         self.settings = settings

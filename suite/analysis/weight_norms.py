@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel
 
-from suite.analysis.protocol import LookSettings, RecordedRun, Result
+from suite.analysis.protocol import Diagnostic, LookSettings, RecordedRun, Result
 
 
 class WeightNormsSettings(LookSettings):
@@ -25,6 +25,11 @@ class WeightNorms:
 
     VERSION: ClassVar[int] = 1
     Settings: ClassVar[type[BaseModel]] = WeightNormsSettings
+    DIAGNOSTICS: ClassVar[tuple[Diagnostic, ...]] = (
+        # Norms differ between layers by what they began with.
+        Diagnostic("ratio/*", mean_over="layers"),
+        Diagnostic("effective_learning_rate/*", mean_over="layers"),
+    )
 
     def __init__(self, settings: WeightNormsSettings) -> None:
         self.settings = settings

@@ -1,9 +1,12 @@
 """What ran, what did not and why, how long it took, and on which machines."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from suite.specs.models import SCALES, Cell, RunSpec, Scale, canonical
 from suite.specs.planning import updates
@@ -166,12 +169,27 @@ def costs(done: Sequence[Run]) -> list[Cost]:
 
 
 def settings(done: Sequence[Run]) -> dict[tuple[str, Scale], str]:
-    """The resolved spec of each cell and scale as JSON, without the seed."""
+    """The resolved spec of each cell and scale as YAML, without the seed."""
+    specs = {
+        (run.cell, run.scale): {name: run.spec[name] for name in sorted(run.spec) if name != "seed"}
+        for run in done
+    }
     found = {}
-    for run in done:
-        spec = {name: value for name, value in run.spec.items() if name != "seed"}
-        found[run.cell, run.scale] = json.dumps(spec, indent=1, sort_keys=True)
+    for cell, spec in specs.items():
+        written = io.StringIO()
+        YAML().dump(spec, written)
+        found[cell] = written.getvalue()
     return found
+
+
+def alike(done: Sequence[Run]) -> list[list[Run]]:
+    """Runs of one cell, scale, budget, machine and code, together."""
+    groups: dict[str, list[Run]] = {}
+    for run in done:
+        versions = run.spec.get("versions", {})
+        shared = [run.cell, run.scale, run.budget, versions, machine(run), dict(run.numerics)]
+        groups.setdefault(canonical(shared), []).append(run)
+    return list(groups.values())
 
 
 def machine(run: Run) -> dict[str, Any]:

@@ -5,7 +5,7 @@ It reads specs, runs (records and provenance), verdicts, and two folders beside 
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,7 +203,7 @@ def _context(
         "is_recorded": coverage.is_recorded,
         "machines": machines,
         "machine_of": {run.key: machines.index(coverage.machine(run)) for run in done},
-        "runs": done,
+        "alike": coverage.alike(done),
         "settings": coverage.settings(done),
         "strip": Strip.of,
         "observed_of": observed,
@@ -254,7 +254,10 @@ def _task_pages(project: Project, done: Sequence[Run], drawings: Drawings) -> li
             (group for group in groups if group[0] == task),
             key=lambda group: (-SCALES.index(group[1]), -group[2]),
         )
-        drawn = [_task_group(group, groups[group], drawings) for group in here]
+        drawn, larger = [], set[str]()
+        for group in here:
+            drawn.append(_task_group(group, groups[group], larger, drawings))
+            larger |= groups[group].keys()
         spec = next(iter(groups[here[0]].values()))[0].spec["task"]
         pages.append(TaskPage(task, _environment(TaskSpec.model_validate(spec)), tuple(drawn)))
     return pages
@@ -267,8 +270,11 @@ def _environment(task: TaskSpec) -> str:
     return f"{told}. {task.note[0].upper()}{task.note[1:]}" if task.note else told
 
 
-def _task_group(group: Group, cells: Mapping[str, Sequence[Run]], drawings: Drawings) -> TaskGroup:
-    seen = diagnostic_panels(cells, group)
+def _task_group(
+    group: Group, cells: Mapping[str, Sequence[Run]], larger: Set[str], drawings: Drawings
+) -> TaskGroup:
+    """`larger`: cells with runs at a larger scale or budget; of these diagnostics are there."""
+    seen = [] if cells.keys() <= larger else diagnostic_panels(cells, group)
     return TaskGroup(
         group=group,
         learning=tuple(Drawn.of(panel, drawings) for panel in learning_panels(cells, group)),

@@ -1,15 +1,16 @@
 """What figures show: runs of one task, scale and budget as lines over steps, one line per cell."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
+from suite.analysis.registry import ANALYSES, diagnostics
 from suite.specs.figures import MOST_ARMS
 from suite.stats.intervals import CONFIDENCE
-from suite.stats.runs import Run
+from suite.stats.runs import Run, is_named
 
 LINES = MOST_ARMS
 """Most lines of a panel: more cannot be told apart."""
@@ -48,6 +49,12 @@ class Line:
         """The seeds in words."""
         lost = f"; {', '.join(map(str, self.diverged))} diverged" if self.diverged else ""
         return f"seeds {', '.join(map(str, self.seeds))}{lost}"
+
+    @property
+    def counted(self) -> str:
+        """How many seeds there are, in words."""
+        lost = f"; {len(self.diverged)} diverged" if self.diverged else ""
+        return f"{len(self.seeds)} seeds{lost}"
 
     @property
     def mean(self) -> np.ndarray:
@@ -106,8 +113,8 @@ class Panel:
     lines: tuple[Line, ...]
     references: tuple[Reference, ...] = ()
     logarithmic: bool = False
-    each_seed: bool = True
-    """Whether every seed is drawn, beside the mean and its interval."""
+    diagnostic: bool = False
+    """Whether means and intervals are drawn alone, at half as many points."""
     over: str = "step"
     """Label of the horizontal axis."""
 
@@ -119,7 +126,8 @@ class Panel:
     def alternative(self) -> str:
         """The figure in words, for those who can't see it."""
         told = [
-            f"{line.label}, {line.told}: from {line.ends[0]:.4g} to {line.ends[1]:.4g}"
+            f"{line.label}, {line.counted if self.diagnostic else line.told}: "
+            f"from {line.ends[0]:.4g} to {line.ends[1]:.4g}"
             for line in self.lines
         ]
         told += [f"{reference.kind}, {reference.told}" for reference in self.references]
@@ -182,30 +190,57 @@ def learning_panels(cells: Cells, group: Group) -> list[Panel]:
 
 
 def diagnostic_panels(cells: Cells, group: Group) -> list[Panel]:
-    """Losses, weight norms, effective learning rates, dead units and what plug-ins record, a mean
-    over layers each; visits to games one by one."""
-    analyses = {name for runs in cells.values() for run in runs for name in run.analyses}
-    families = dict.fromkeys(
-        family
-        for runs in cells.values()
-        for name in sorted(_names(runs))
-        if (family := _family(name, analyses)) is not None
-    )
+    """Losses, dead units and what plug-ins record, a mean over layers each, and the diagnostics of
+    analyses."""
+    names = sorted({name for runs in cells.values() for run in runs for name in run.series})
+    kinds = {kind for runs in cells.values() for run in runs for kind in run.analyses}
+    # Evidence may be of an analysis that is not installed here.
+    analyses = sorted(kinds & ANALYSES.keys())
     panels = []
-    for family in families:
-        members = {
-            name
-            for runs in cells.values()
-            for name in _names(runs)
-            if _family(name, analyses) == family
-        }
-        note = "mean over layers" if len(members) > 1 else ""
-        quantity = family.replace("_", " ").replace("plugin/", "").replace("/", ": ")
+    for shown in [*_recorded(names), *_found(names, analyses)]:
+        quantity = shown.name.replace("_", " ").replace("plugin/", "").replace("/", ": ")
+        note = f"mean over {shown.mean_over}" if len(shown.series) > 1 else ""
         panels += [
-            replace(panel, logarithmic=_is_wide(panel.lines), each_seed=False)
-            for panel in _panels(cells, group, family, quantity, note, members)
+            replace(panel, logarithmic=_is_wide(panel.lines), diagnostic=True, over=shown.over)
+            for panel in _panels(cells, group, shown.name, quantity, note, shown.series)
         ]
     return panels
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Series of one diagnostic."""
+
+    name: str
+    series: tuple[str, ...]
+    mean_over: str
+    over: str = "step"
+
+
+def _recorded(names: Iterable[str]) -> list[_Shown]:
+    """What trainings recorded: losses, and by layer what plug-ins did and units that are dead."""
+    families: dict[str, list[str]] = {}
+    for name in names:
+        parts = name.split("/")
+        if parts[0] == "loss":
+            families[name] = [name]
+        elif parts[0] == "plugin":
+            families.setdefault("/".join(parts[:3]), []).append(name)
+        elif parts[0] == "dead_fraction" and len(parts) > 1:
+            families.setdefault("dead_fraction of hidden units", []).append(name)
+    return [_Shown(family, tuple(series), "layers") for family, series in families.items()]
+
+
+def _found(names: Iterable[str], analyses: Iterable[str]) -> Iterator[_Shown]:
+    """The diagnostics of analyses that runs have."""
+    for kind in analyses:
+        for wanted in diagnostics(ANALYSES[kind]):
+            named = f"{kind}/{wanted.series}"
+            series = tuple(name for name in names if is_named(name, named))
+            if series and wanted.mean_over:
+                yield _Shown(named.removesuffix("/*"), series, wanted.mean_over, wanted.over)
+            else:
+                yield from (_Shown(name, (name,), "", wanted.over) for name in series)
 
 
 def _is_wide(lines: Sequence[Line]) -> bool:
@@ -231,31 +266,14 @@ def lines_of(
     ]
 
 
-def drawn_points(steps: np.ndarray) -> np.ndarray:
-    """Indices of at most POINTS evaluations, evenly spread, the first and the last among them."""
-    return np.unique(np.linspace(0, len(steps) - 1, POINTS).round().astype(int))
+def drawn_points(steps: np.ndarray, most: int = POINTS) -> np.ndarray:
+    """Indices of at most so many evaluations, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))
 
 
 def drawable(values: np.ndarray) -> np.ndarray:
     """NaN where a logarithmic axis can show nothing: what is not positive, or is rounding."""
     return np.where(values > 1e-12, values, np.nan)
-
-
-def _family(series: str, analyses: Collection[str]) -> str | None:
-    """The diagnostic that a series belongs to: its name less group and layer."""
-    parts = series.split("/")
-    if parts[0] in ("loss", "visits"):
-        return series  # visits to a game are no layers
-    if parts[0] in analyses:
-        # Norms differ between layers by what they began with: their ratios are drawn.
-        return None if parts[:2] == ["weight_norms", "norm"] else "/".join(parts[:2])
-    if parts[0] == "dead_fraction" and len(parts) > 1:
-        return "dead_fraction of hidden units"
-    return "/".join(parts[:3]) if parts[0] == "plugin" else None
-
-
-def _names(runs: Sequence[Run]) -> set[str]:
-    return {name for run in runs for name in run.series}
 
 
 def _panels(

@@ -47,7 +47,7 @@ CHANGES: list[tuple[str, Panel]] = [
     ("id", replace(PANEL, id="other")),
     ("quantity", replace(PANEL, quantity="other")),
     ("axis", replace(PANEL, logarithmic=True)),
-    ("seeds", replace(PANEL, each_seed=False)),
+    ("seeds", replace(PANEL, diagnostic=True)),
     ("no null", replace(PANEL, references=())),
     ("null", replace(PANEL, references=(replace(NULL, values=np.array([1.0, 1.5, np.nan])),))),
     ("kind of null", replace(PANEL, references=(replace(NULL, kind="bound"),))),
@@ -73,7 +73,7 @@ def test_a_panel_that_shows_something_else_is_drawn_again(
 
 
 def test_every_part_of_a_panel_counts() -> None:
-    other: dict[str, Any] = {"lines": (), "references": (), "logarithmic": True, "each_seed": False}
+    other: dict[str, Any] = {"lines": (), "references": (), "logarithmic": True, "diagnostic": True}
     for field in fields(Panel):
         changed = replace(PANEL, **{field.name: other.get(field.name, "other")})
         assert drawings._digest(changed) != drawings._digest(PANEL), field.name

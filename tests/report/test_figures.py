@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from suite.analysis.registry import ANALYSES, diagnostics
 from suite.report import figures
 from suite.report.figures import draw
 from suite.report.panels import (
@@ -59,7 +60,7 @@ def test_figures_of_a_page_share_no_ids() -> None:
     found = [
         re.findall(r' id="([^"]+)"', draw(Panel(name, "t", "q", "", lines(5, 2)))) for name in "pq"
     ]
-    assert len(found[0]) > 2
+    assert found[0]
     assert len({name for names in found for name in names}) == len(found[0]) + len(found[1])
     for reference in re.findall(
         r'(?:url\(|href=")#([^)"]+)', draw(Panel("p", "t", "q", "", lines(5, 2)))
@@ -79,9 +80,9 @@ def test_nulls_are_dashed_bounds_dotted_comparisons_both_and_ceilings_whole() ->
     line = lines(5, 2)
     at = np.array([0.0, 0.004])
     for kind, dashes in (
-        ("null", ["4.4,3.3"]),
-        ("bound", ["1.1,2.2"]),
-        ("comparison", ["8.8,2.2,1.65,2.2"]),
+        ("null", ["44,33"]),
+        ("bound", ["11,22"]),
+        ("comparison", ["88,22,16.5,22"]),
         ("ceiling", []),
     ):
         reference = Reference("r", kind, at, np.array([0.003, 0.003]))  # type: ignore[arg-type]
@@ -124,7 +125,54 @@ def test_visits_to_a_game_are_not_averaged(runs: list[Run]) -> None:
     shown = [p for p in diagnostic_panels(cells, group) if p.quantity.startswith("visits")]
     assert [p.quantity for p in shown] == ["visits: breakout: 1", "visits: breakout: 2"]
     assert [p.lines[0].mean[0] for p in shown] == [1.0, 2.0]
-    assert not any(p.note for p in shown)
+    assert [(p.note, p.over) for p in shown] == [("", "steps since the switch")] * 2
+
+
+def test_networks_and_orders_of_a_subspace_are_not_averaged(runs: list[Run]) -> None:
+    steps = np.array([1000.0, 2000.0])
+    values = {"actor": 0.2, "critic": 0.9}
+    named = {f"gradient_subspaces/fraction/{group}/algebraic": values[group] for group in values}
+    named |= {name.replace("algebraic", "magnitude"): 0.5 for name in named}
+    named |= {f"{name}/1": 0.1 for name in named}
+    series = {name: Series(steps, np.full(2, value)) for name, value in named.items()}
+    runs = [replace(run, series=series, analyses={"gradient_subspaces": 1}) for run in runs]
+    group, cells = next(iter(grouped(runs).items()))
+    shown = {p.quantity: p.lines[0].mean[0] for p in diagnostic_panels(cells, group)}
+    assert shown == {
+        f"gradient subspaces: fraction: {name}: algebraic": pytest.approx(value)
+        for name, value in values.items()
+    }
+
+
+def test_what_is_not_over_steps_says_over_what_it_is(runs: list[Run]) -> None:
+    spectrum = Series(np.array([1.0, 2.0, 3.0]), np.array([9.0, 4.0, 1.0]))
+    series = {"gradient_subspaces/final_spectrum/critic": spectrum}
+    runs = [replace(run, series=series, analyses={"gradient_subspaces": 1}) for run in runs]
+    group, cells = next(iter(grouped(runs).items()))
+    (panel,) = diagnostic_panels(cells, group)
+    assert ">number of the eigenvalue</text>" in draw(panel)
+
+
+def test_an_analysis_that_is_not_installed_is_in_no_diagnostic(runs: list[Run]) -> None:
+    series = {"elsewhere/x": Series(np.array([1.0, 2.0]), np.array([1.0, 2.0]))}
+    runs = [replace(run, series=series, analyses={"elsewhere": 1}) for run in runs]
+    group, cells = next(iter(grouped(runs).items()))
+    assert diagnostic_panels(cells, group) == []
+
+
+def test_series_of_every_analysis_are_drawn() -> None:
+    assert not [kind for kind, made in ANALYSES.items() if not diagnostics(made)]
+
+
+def test_a_path_is_where_it_was_after_rounding() -> None:
+    random = np.random.default_rng(0)
+    points = random.uniform(-2000, 4000, (500, 2))
+    path = "M " + " \nL ".join(f"{x:.6f} {y:.6f}" for x, y in points) + " "
+    short = figures._short_path(path)
+    moves = [float(n) for n in re.findall(r"-?\d+", short)]
+    ends = np.cumsum(np.reshape(moves, (-1, 2)), axis=0)
+    assert np.abs(ends - points).max() < 0.501
+    assert figures._short_path("M 1 2 Q 1 2 3 4") == "M 1 2 Q 1 2 3 4"
 
 
 def test_stale_runs_are_in_no_figure(runs: list[Run]) -> None:

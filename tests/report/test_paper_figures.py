@@ -228,7 +228,7 @@ def test_a_study_of_ones_own_brings_its_figures(tmp_path: Path) -> None:
     assert "Fig. 7, right" in page.text and "errors on <tossed> coins" in page.text
     assert "Not redrawn yet, because runs are lacking: Fig. 8." in page.text
     assert "Not redrawn: Fig. 9 is a photograph." in page.text
-    assert "stroke-dasharray: 4.4,3.3" in section
+    assert "stroke-dasharray: 44,33" in section
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,10 @@ class Unset(Counted):
     VERSION = 1
     Settings = dict
 
+class Sketched(Counted):
+    VERSION = 1
+    DIAGNOSTICS = ("snapshots",)
+
 class Blind:
     VERSION = 1
     Settings = LookSettings
@@ -156,6 +160,7 @@ def test_a_registered_analysis_is_known_beside_the_suites_own(install: Install) 
         ("counted", "Inherited", "its VERSION is None, not a whole number from 1 on"),
         ("counted", "Unset", "its Settings is no subclass of suite.recordings.protocol.Look"),
         ("counted", "Blind", "has no recordings, analyse"),
+        ("counted", "Sketched", "its DIAGNOSTICS are not all suite.analysis.protocol.Diagnostic"),
     ],
 )
 def test_an_analysis_that_cannot_be_used_is_refused_by_name(
