@@ -1,13 +1,12 @@
 """What figures show: runs of one task, scale and budget as lines over steps, one line per cell."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
-from suite.analysis.registry import ANALYSES, diagnostics
 from suite.specs.figures import MOST_ARMS
 from suite.stats.intervals import CONFIDENCE
 from suite.stats.runs import Run, is_named
@@ -194,10 +193,8 @@ def diagnostic_panels(cells: Cells, group: Group) -> list[Panel]:
     analyses."""
     names = sorted({name for runs in cells.values() for run in runs for name in run.series})
     kinds = {kind for runs in cells.values() for run in runs for kind in run.analyses}
-    # Evidence may be of an analysis that is not installed here.
-    analyses = sorted(kinds & ANALYSES.keys())
     panels = []
-    for shown in [*_recorded(names), *_found(names, analyses)]:
+    for shown in [*_recorded(names), *_found(names, kinds)]:
         quantity = shown.name.replace("_", " ").replace("plugin/", "").replace("/", ": ")
         note = f"mean over {shown.mean_over}" if len(shown.series) > 1 else ""
         panels += [
@@ -231,9 +228,13 @@ def _recorded(names: Iterable[str]) -> list[_Shown]:
     return [_Shown(family, tuple(series), "layers") for family, series in families.items()]
 
 
-def _found(names: Iterable[str], analyses: Iterable[str]) -> Iterator[_Shown]:
+def _found(names: Sequence[str], kinds: Set[str]) -> Iterator[_Shown]:
     """The diagnostics of analyses that runs have."""
-    for kind in analyses:
+    # Analyses import PyTorch, which takes seconds.
+    from suite.analysis.registry import ANALYSES, diagnostics
+
+    # Evidence may be of an analysis that is not installed here.
+    for kind in sorted(kinds & ANALYSES.keys()):
         for wanted in diagnostics(ANALYSES[kind]):
             named = f"{kind}/{wanted.series}"
             series = tuple(name for name in names if is_named(name, named))
