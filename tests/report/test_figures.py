@@ -76,6 +76,17 @@ def test_a_figure_does_not_grow_with_evaluations_and_seeds() -> None:
     assert len(many) < len(few) < 30_000
 
 
+@pytest.mark.parametrize(("count", "seeds", "shown"), [(3, 10, 3), (4, 8, 0), (2, 11, 0)])
+def test_seeds_are_thin_lines_where_they_can_be_told_apart(
+    count: int, seeds: int, shown: int
+) -> None:
+    several = tuple(replace(lines(5, seeds)[0], colour=colour) for colour in range(count))
+    panel = Panel("p", "t", "q", "", several)
+    assert draw(panel).count('class="seed"') == shown  # those of a line are one path
+    assert draw(panel).count('class="mean"') == count
+    assert draw(replace(panel, diagnostic=True)).count('class="seed"') == 0
+
+
 def test_nulls_are_dashed_bounds_dotted_comparisons_both_and_ceilings_whole() -> None:
     line = lines(5, 2)
     at = np.array([0.0, 0.004])

@@ -127,6 +127,21 @@ def test_figures_follow_the_colours_of_the_page(source: str) -> None:
         assert re.findall(r"#0[0-9a-f]{5}\b", svg) == []
 
 
+@pytest.mark.parametrize(("larger", "is_shown"), [(["none", "pptb"], False), (["none"], True)])
+def test_diagnostics_are_of_the_largest_scale_of_their_cells(  # type: ignore[no-untyped-def]
+    project, runs, verdicts, tmp_path, larger: list[str], is_shown: bool
+) -> None:
+    again = [
+        replace(run, scale="paper", key=run.key[::-1])
+        for run in runs
+        if run.state == "done" and run.cell.split("--")[-1] in larger
+    ]
+    write_report(project, [*runs, *again], verdicts, tmp_path)
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Diagnostics at scale paper" in source
+    assert ("Diagnostics at scale smoke" in source) is is_shown
+
+
 def test_failed_runs_are_named_with_their_reason(page: Page) -> None:
     assert "failed: ValueError: <odd> labels" in page.text
     assert "failed: labels--learner--none seeds 0, 1, 2, 3, 4, 5, 6, 7" in page.text
