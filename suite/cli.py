@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from suite.commands.export import ExportError, rows, write_csv, write_parquet, write_tensorboard
 from suite.commands.known_runs import UnknownRunError, find_run, known_runs
@@ -110,7 +110,7 @@ def list_() -> None:
     project = _project()
     for name, study in project.studies.items():
         console.rule(f"{name}: {study.paper}")
-        table = Table("cell", *SCALES, box=None)
+        table = _table("cell", *SCALES)
         planned = {
             scale: {cell.id: cell for cell in project.cells[scale] if name in cell.studies}
             for scale in SCALES
@@ -118,7 +118,7 @@ def list_() -> None:
         for cell in dict.fromkeys(cell for cells in planned.values() for cell in cells):
             table.add_row(cell, *(_size(planned[scale].get(cell)) for scale in SCALES))
         console.print(table)
-        claims = Table("claim", "source", "says", box=None)
+        claims = _table("claim", "source", "says")
         for claim in study.claims:
             claims.add_row(claim.id, claim.source, claim.says)
         console.print(claims)
@@ -130,6 +130,11 @@ def list_() -> None:
         for section, names in file.presets.items():
             told = f"{section} of {file.name}, rl-claims {version}: " + ", ".join(names)
             console.print(told, highlight=False)
+
+
+def _table(names: str, *others: str) -> Table:
+    """A table whose first column goes on below where a terminal is too narrow, and is never cut."""
+    return Table(Column(names, overflow="fold"), *others, box=None)
 
 
 def _size(cell: Cell | None) -> str:
@@ -156,7 +161,7 @@ def plan(
 
 def _show_plan(project: Project, cells: list[Cell], scale: Scale, jobs: int) -> None:
     store = Store(RUNS)
-    table = Table("cell", "to run", "steps", "core time", "memory", box=None)
+    table = _table("cell", "to run", "steps", "core time", "memory")
     waiting: list[Cell] = []
     seconds, memory = 0.0, 0
     here = pace((cell for one in SCALES for cell in project.cells[one]), store)
@@ -333,7 +338,7 @@ def verify(
     REPORTS.mkdir(exist_ok=True)
     write_verdicts(project, verdicts, REPORTS / "verdicts.json")
     write_curves(runs, REPORTS / "curves.csv")
-    table = Table("claim", "verdict", "scale", "observed, null and paper", "reason", box=None)
+    table = _table("claim", "verdict", "scale", "observed, null and paper", "reason")
     for verdict in verdicts:
         sides = side_by_side(verdict)
         table.add_row(verdict.claim, verdict.state, verdict.scale or "-", sides, verdict.reason)
@@ -385,7 +390,7 @@ def campaign(
         campaigns.campaign(project, store, EVIDENCE, here, 3600 * hours, jobs, console)
         return
     runs = collect_runs(project, store, EVIDENCE)
-    table = Table("claim", "scale", "runs", "core time", "why", box=None)
+    table = _table("claim", "scale", "runs", "core time", "why")
     for need in campaigns.needs(project, runs, judge_all(project, runs), here):
         scale, count = need.cells[0].scale, sum(len(cell.runs) for cell in need.cells)
         table.add_row(need.claim, scale, str(count), _duration(need.seconds), need.why)
@@ -604,8 +609,7 @@ def status(
         raise typer.BadParameter(f"no study {study}; known: {', '.join(project.studies)}")
     found = list(count_states(project, known_runs(project, store, EVIDENCE), study, scale))
     states = [state for state in STATES if any(row.counts[state] for row in found)]
-    table = Table("study", "cell", "scale", *states, box=None)
-    table.columns[1].overflow = "fold"
+    table = Table("study", Column("cell", overflow="fold"), "scale", *states, box=None)
     for row in found:
         counts = (str(row.counts[state] or "") for state in states)
         table.add_row(row.study, row.cell, row.scale, *counts)

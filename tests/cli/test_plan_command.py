@@ -38,6 +38,12 @@ def test_estimates_are_kept_where_nothing_is_left_to_train(suite):
     assert kept.exists()
 
 
+def test_names_of_cells_are_whole_in_a_narrow_terminal(suite, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "45")
+    lines = [line.split("  ")[0].strip() for line in suite("plan").output.splitlines()]
+    assert WALK in "".join(lines)
+
+
 def test_slower_processor_and_fewer_processes_take_longer(suite, monkeypatch):
     def seconds(slowness, jobs):
         monkeypatch.setattr(duration, "work_seconds", lambda: slowness * duration.REFERENCE_SECONDS)
