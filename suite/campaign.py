@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +101,7 @@ def campaign(
             console.print("the time is used up; the same command goes on")
             return
         finally:
-            _keep(need, store, evidence)
+            _keep(need, store, evidence, project.series_read())
         runs = collect_runs(project, store, evidence)
         (verdict,) = [one for one in judge_all(project, runs) if one.claim == need.claim]
         console.print(f"{need.claim}: {verdict.state}. {verdict.reason}")
@@ -111,11 +111,11 @@ def _keys(need: Need) -> set[str]:
     return {run.key() for cell in need.cells for run in cell.runs}
 
 
-def _keep(need: Need, store: Store, evidence: Path) -> None:
+def _keep(need: Need, store: Store, evidence: Path, whole: Collection[str]) -> None:
     for cell in need.cells:
         for run in cell.runs:
             if cell.scale != "smoke" and store.state(run.key()).complete:
-                export(store, run.key(), evidence, run.analyses)
+                export(store, run.key(), evidence, run.analyses, whole)
 
 
 @contextmanager

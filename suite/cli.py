@@ -302,10 +302,11 @@ def analyse(
 @app.command()
 def evidence(cells: CellsArgument = None, scale: ScaleOption = "short") -> None:
     """Keep finished runs of the named cells as files in reports/evidence/, for version control."""
-    store = Store(RUNS)
+    store, project = Store(RUNS), _project()
+    whole = project.series_read()
     written = [
-        export(store, one.key(), EVIDENCE, one.analyses)
-        for cell in _chosen(_project(), scale, cells)
+        export(store, one.key(), EVIDENCE, one.analyses, whole)
+        for cell in _chosen(project, scale, cells)
         for one in begun_runs(store, cell)
         if store.state(one.key()).complete
     ]

@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from suite.specs.claims import is_named
 from suite.specs.figures import MOST_ARMS
 from suite.stats.intervals import CONFIDENCE
-from suite.stats.runs import Run, is_named
+from suite.stats.runs import Run
 
 LINES = MOST_ARMS
 """Most lines of a panel: more cannot be told apart."""

@@ -23,10 +23,11 @@ from suite.report.panels import (
     panel_id,
 )
 from suite.report.references import ByClaim, references
+from suite.specs.claims import is_named
 from suite.specs.figures import PaperFigure
 from suite.specs.models import SCALES
 from suite.specs.project import Study
-from suite.stats.runs import Run, is_named
+from suite.stats.runs import Run
 
 
 @dataclass(frozen=True)

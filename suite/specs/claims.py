@@ -4,6 +4,7 @@ The kinds of claim are told apart by `kind`; the rule that judges each kind is i
 `suite.stats.rules`. A claim names cells by id (`task--agent--plugins`).
 """
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -22,6 +23,12 @@ SeriesName = Annotated[
         description="series name, e.g. 'weight_norms/norm/q/hidden1' of analysis weight_norms",
     ),
 ]
+
+
+def is_named(name: str, pattern: str) -> bool:
+    """Whether a series has the name given, or begins with it where that ends in `*`."""
+    start = pattern.removesuffix("*")
+    return name == pattern or (start != pattern and name.startswith(start))
 
 
 class SeriesFigure(Spec):
@@ -574,3 +581,21 @@ ClaimSpec = Annotated[
     | CostClaim,
     Field(discriminator="kind"),
 ]
+
+
+def series_read(part: object) -> Iterator[str]:
+    """Names, as `is_named` takes them, of the series that a claim or a part of it reads; without
+    those that `score`, `auc` and `final_return` are computed from."""
+    match part:
+        case SeriesFigure():
+            yield part.series
+        case SeriesPair():
+            yield from part.series
+        case SecondsPerCall():
+            yield part.calls
+        case Spec():
+            for _, value in part:
+                yield from series_read(value)
+        case tuple():
+            for value in part:
+                yield from series_read(value)

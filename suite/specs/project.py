@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.specs.claims import ClaimSpec
+from suite.specs.claims import ClaimSpec, series_read
 from suite.specs.figures import PaperFigure
 from suite.specs.models import AgentSpec, Cell, PluginSpec, Scale, TaskSpec
 
@@ -41,3 +41,8 @@ class Project:
     studies: Mapping[str, Study]
     cells: Mapping[Scale, tuple[Cell, ...]]
     used: tuple[PresetFile, ...] = ()
+
+    def series_read(self) -> frozenset[str]:
+        """Names of the series that claims of any study read, as `is_named` takes them."""
+        studies = self.studies.values()
+        return frozenset(name for study in studies for name in series_read(study.claims))

@@ -12,6 +12,7 @@ from suite.specs.claims import (
     Figure,
     SecondsShare,
     SeriesFigure,
+    is_named,
 )
 from suite.specs.models import AnalysisSpec, Scale
 from suite.stats.scores import auc_per_seed, final_per_seed, score
@@ -177,12 +178,6 @@ def _analysed(run: Run, name: str) -> str:
     if analysis not in run.lacking:
         return ""
     return f": analysis {analysis} has no present result, `suite analyse` computes it"
-
-
-def is_named(name: str, pattern: str) -> bool:
-    """Whether a series has the name given, or begins with it where that ends in `*`."""
-    start = pattern.removesuffix("*")
-    return name == pattern or (start != pattern and name.startswith(start))
 
 
 def _of_series(run: Run, figure: SeriesFigure) -> float:

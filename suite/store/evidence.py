@@ -2,18 +2,20 @@
 
 One file a run, `<root>/<cell>/<scale>-<seed>-<key>.json`, so that evidence of several machines adds
 up in version control. It holds the run's record and provenance and the results of its analyses, one
-series a line: numbers with six significant digits, series of at most 200 points, except those in
-`WHOLE`. Its digest tells a file that was cut short or changed.
+series a line: numbers with six significant digits, all points of series that claims read, so that
+verdicts are those of the runs, and at most 200 of the others. Its digest tells a file that was cut
+short or changed.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from suite.specs.claims import is_named
 from suite.specs.models import SCALES, AnalysisSpec, Scale
 from suite.store.atomic import StoreError, replace_bytes, storing
 from suite.store.store import Store
@@ -26,7 +28,7 @@ NAME = re.compile(rf"(?P<scale>{'|'.join(SCALES)})-(?P<seed>[0-9]+)-(?P<key>[0-9
 LINES = 3
 
 # Scores and areas under curves are computed from every evaluation.
-WHOLE = ("return",)
+RETURN = "return"
 
 
 @dataclass(frozen=True)
@@ -88,19 +90,26 @@ def path_of(record: Mapping[str, Any], root: Path) -> Path:
     return root / str(record["cell"]) / f"{record['scale']}-{record['seed']}-{record['key']}.json"
 
 
-def export(store: Store, key: str, root: Path, analyses: Sequence[AnalysisSpec] = ()) -> Path:
+def export(
+    store: Store,
+    key: str,
+    root: Path,
+    analyses: Sequence[AnalysisSpec] = (),
+    whole: Collection[str] = (),
+) -> Path:
     """Write the evidence of a complete run with the results of these analyses; its path.
 
+    `whole` names the series that keep all their points beside `return` (`Project.series_read`).
     Equal runs give equal records. Raises StoreError when the run is not complete, one of the
     analyses has no result, or the file cannot be written.
     """
-    record = _thinned(store.record(key))
+    record = _thinned(store.record(key), "", whole)
     results = {}
     for spec in analyses:
         result = store.analysis(key, spec.key(key))
         if result is None:
             raise StoreError(f"run {key} has no result of analysis {spec.kind}: `suite analyse`.")
-        results[spec.kind] = _round(_thinned(result))
+        results[spec.kind] = _round(_thinned(result, f"{spec.kind}/", whole))
     content = {"provenance": _round(store.provenance(key)), "record": _round(record)}
     if results:
         content["analyses"] = results
@@ -114,11 +123,11 @@ def export(store: Store, key: str, root: Path, analyses: Sequence[AnalysisSpec] 
     return path
 
 
-def _thinned(document: dict[str, Any]) -> dict[str, Any]:
-    series = {
-        name: points if name in WHOLE else _thin(points)
-        for name, points in document["series"].items()
-    }
+def _thinned(document: dict[str, Any], prefix: str, whole: Collection[str]) -> dict[str, Any]:
+    series = {}
+    for name, points in document["series"].items():
+        kept = any(is_named(prefix + name, pattern) for pattern in (RETURN, *whole))
+        series[name] = points if kept else _thin(points)
     return {**document, "series": series}
 
 

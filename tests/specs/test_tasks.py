@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from scipy.stats import qmc
 
 from suite import expected
@@ -46,6 +47,22 @@ def test_smoke_has_what_the_verdicts_need(project: Project) -> None:
 def test_scales_grow(project: Project) -> None:
     smoke, short, paper = (plan(project, scale) for scale in ("smoke", "short", "paper"))
     assert smoke.steps < short.steps < paper.steps
+
+
+def test_all_series_that_the_files_name_in_claims_are_read(project: Project) -> None:
+    def named(part: Any) -> set[str]:
+        if isinstance(part, list):
+            return set().union(*map(named, part))
+        if not isinstance(part, dict):
+            return set()
+        series = part.get("series", [])
+        own = {part.get("calls")} | ({series} if isinstance(series, str) else set(series))
+        return (own - {None}) | named(list(part.values()))
+
+    files = (ROOT / "tasks" / "studies").glob("*.yaml")
+    claims = [YAML(typ="safe").load(file)["claims"] for file in files]
+    assert project.series_read() == named(claims)
+    assert len(project.series_read()) > 10
 
 
 def test_every_task_can_be_built_as_the_registry_says(project: Project) -> None:

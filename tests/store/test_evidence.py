@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from suite.specs.models import AnalysisSpec
 from suite.store import evidence
 from suite.store.atomic import StoreError
 from suite.store.store import Store
@@ -81,6 +82,31 @@ def test_long_series_are_thinned_and_evaluations_are_not(store, tmp_path, points
     at = {step: value for step, value in zip(whole["step"], whole["value"], strict=True)}
     for step, value in list(zip(thin["step"], thin["value"], strict=True))[1:]:
         assert value == pytest.approx(at[step], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("whole", "kept"),
+    [
+        ((), set()),
+        (("weight_norm",), {"weight_norm"}),
+        (("weight_*",), {"weight_norm"}),
+        (("norms/weight_norm",), {"norms/weight_norm"}),
+        (("norms/*", "weight"), {"norms/return", "norms/weight_norm"}),
+    ],
+)
+def test_series_that_claims_read_keep_all_points(store, tmp_path, whole, kept):
+    spec = AnalysisSpec(kind="norms")
+    result = {"analysis": "norms", "series": record_of(300)["series"], "figures": {}}
+    store.complete(KEY, record_of(300), {})
+    store.save_analysis(KEY, spec.key(KEY), result)
+    evidence.export(store, KEY, tmp_path / "evidence", [spec], whole)
+    ((loaded,), damaged) = evidence.load(tmp_path / "evidence")
+    assert damaged == []
+    (analysis,) = loaded.analyses
+    points = {name: len(found["step"]) for name, found in loaded.record["series"].items()}
+    points |= {f"norms/{name}": len(found["step"]) for name, found in analysis["series"].items()}
+    assert {name for name, count in points.items() if count == 300} == {"return", *kept}
+    assert {count for name, count in points.items() if name not in {"return", *kept}} <= {200}
 
 
 def test_unfinished_run_is_no_evidence(store, tmp_path):
