@@ -102,12 +102,13 @@ def draw(panel: Panel) -> str:
             band = line.interval()
             if band is not None:
                 low, high = band
-                _draw_band(axes, line.steps[at], low[at], high[at], colour, 0.13)
+                _draw_band(axes, line.steps[at], low[at], panel.drawable(high[at]), colour, 0.13)
             if each_seed and len(line.curves) <= SEEDS:
-                seeds = line.curves[:, at].T
+                seeds = panel.drawable(line.curves[:, at].T)
                 for drawn in axes.plot(line.steps[at], seeds, color=colour, linewidth=0.6 * UNIT):
                     drawn.set(alpha=0.45, clip_on=False)
-            (drawn,) = axes.plot(line.steps[at], line.mean[at], color=colour, linewidth=1.8 * UNIT)
+            mean = panel.drawable(line.mean[at])
+            (drawn,) = axes.plot(line.steps[at], mean, color=colour, linewidth=1.8 * UNIT)
             drawn.set_clip_on(False)
         _limit(axes, panel)
         axes.set_ylabel(panel.quantity)
@@ -143,8 +144,11 @@ def _limit(axes: Axes, panel: Panel) -> None:
     """The interval of three seeds can dwarf the curves: the axis shows seeds and references, and
     what their bands exceed is cut."""
     shown = np.concatenate(
-        [line.curves.ravel() for line in panel.lines] + [r.values for r in panel.references]
+        # Means too: where some seeds are at 0, theirs is below all that the axis can show.
+        [values.ravel() for line in panel.lines for values in (line.curves, line.mean)]
+        + [reference.values for reference in panel.references]
     )
+    shown = panel.drawable(shown)
     shown = shown[np.isfinite(shown)]
     if not shown.size:
         return

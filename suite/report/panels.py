@@ -118,6 +118,10 @@ class Panel:
     over: str = "step"
     """Label of the horizontal axis."""
 
+    def drawable(self, values: np.ndarray) -> np.ndarray:
+        """NaN where the axis can show nothing."""
+        return drawable(values) if self.logarithmic else values
+
     @property
     def constant(self) -> bool:
         """Every line stays at one value, the same for all seeds: a sentence says as much."""

@@ -15,7 +15,6 @@ from suite.report.panels import (
     Group,
     Line,
     Panel,
-    drawable,
     group_title,
     grouped,
     labels_of,
@@ -65,28 +64,27 @@ def _panels(
             cells = {cell: groups[group][cell] for cell in wanted if cell in groups[group]}
             names = _series(cells, figure.series)
             lines = lines_of(cells, labels, names, lambda curves: _changed(figure, curves))
-            if len(lines) < figure.least_arms(task) or not any(map(_is_drawn, lines)):
+            if len(lines) < figure.least_arms(task):
                 continue
-            panels.append(
-                Panel(
-                    id=panel_id("figure", str(place), task),
-                    title=group_title(group),
-                    quantity=figure.quantity,
-                    note="mean over layers" if len(names) > 1 else "",
-                    lines=tuple(lines),
-                    references=tuple(references(figure.null, lines, cells, judged)),
-                    logarithmic=figure.axis == "log",
-                    over=figure.over,
-                )
+            panel = Panel(
+                id=panel_id("figure", str(place), task),
+                title=group_title(group),
+                quantity=figure.quantity,
+                note="mean over layers" if len(names) > 1 else "",
+                lines=tuple(lines),
+                references=tuple(references(figure.null, lines, cells, judged)),
+                logarithmic=figure.axis == "log",
+                over=figure.over,
             )
-            break
+            if any(_is_drawn(panel, line) for line in lines):
+                panels.append(panel)
+                break
     return panels
 
 
 def _changed(figure: PaperFigure, curves: np.ndarray) -> np.ndarray:
     """Curves [S, E] as the figure shows them."""
-    shown = 1.0 - curves if figure.change == "complement" else curves
-    return drawable(shown) if figure.axis == "log" else shown
+    return 1.0 - curves if figure.change == "complement" else curves
 
 
 def _series(cells: Cells, series: str) -> set[str]:
@@ -94,6 +92,6 @@ def _series(cells: Cells, series: str) -> set[str]:
     return {name for name in names if is_named(name, series)}
 
 
-def _is_drawn(line: Line) -> bool:
+def _is_drawn(panel: Panel, line: Line) -> bool:
     """Whether there are two points to join."""
-    return int(np.isfinite(line.mean).sum()) > 1
+    return int(np.isfinite(panel.drawable(line.mean)).sum()) > 1

@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsed_page import Page
 
+from suite.report.figures import draw
 from suite.report.judged import Judged
 from suite.report.page import write_report
 from suite.report.panels import lines_of
@@ -141,13 +143,26 @@ def test_lost_energy_is_drawn_beside_random_walks(papers, panels) -> None:  # ty
     (panel,) = panels("ladder", "section 4.1, the energy in few directions", runs)
     assert panel.logarithmic
     # Nothing is lost at first, which a logarithmic axis cannot show.
-    assert np.isnan(panel.lines[0].mean[0])
-    assert panel.lines[0].mean[1:] == pytest.approx([1e-4, 1e-3])
+    assert panel.lines[0].mean == pytest.approx([0.0, 1e-4, 1e-3])
+    assert np.isnan(panel.drawable(panel.lines[0].mean)).tolist() == [True, False, False]
     zero, grown = panel.references
     assert zero.values[2] == pytest.approx(walk_energy_lost(40, 16, 0.0))
     # The squared norm doubled: the walk started one displacement from zero.
     assert np.isnan(grown.values[1])
     assert grown.values[2] == pytest.approx(walk_energy_lost(40, 16, 1.0))
+
+
+def test_what_falls_to_nothing_is_told_as_nothing_where_the_axis_ends(papers, panels) -> None:  # type: ignore[no-untyped-def]
+    plain, norm = (f"random_labels--mlp-lr3e-3--{plugin}" for plugin in ("none", "ln_plain"))
+    runs = runs_of(papers, [plain], "smoke", propagation__jacobian_norm=[3.0, 16.0, 0.0])
+    runs += runs_of(papers, [norm], "smoke", propagation__jacobian_norm=[3.0, 16.0, 12.0])
+    (panel,) = panels("nap", "Fig. 2, Jacobian", runs)
+    assert panel.logarithmic
+    assert [line.ends for line in panel.lines] == [(3.0, 0.0), (3.0, 12.0)]
+    assert "from 3 to 0" in panel.alternative()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "10^{-" not in draw(panel), "the axis ends where there is something"
 
 
 def test_arms_that_are_agents_are_labelled_by_agent(papers, panels) -> None:  # type: ignore[no-untyped-def]
