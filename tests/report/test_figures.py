@@ -43,6 +43,13 @@ def lines(evaluations: int, seeds: int) -> tuple[Line, ...]:
     return (Line("x", 0, steps, curves, tuple(range(seeds)), ()),)
 
 
+def test_a_logarithmic_axis_reaches_down_to_a_mean_that_is_below_all_seeds_it_shows() -> None:
+    # One seed stays at 1 and the others fall to 0, so that the mean is 1/150.
+    curves = np.array([[1.0, 1.0], *[[1.0, 0.0]] * 149])
+    line = Line("x", 0, np.arange(2.0), curves, tuple(range(150)), ())
+    assert "10^{-2}" in draw(Panel("p", "t", "q", "", (line,), logarithmic=True))
+
+
 def test_labels_of_axes_keep_their_digits() -> None:
     assert ">0.004</text>" in draw(Panel("p", "t", "q", "", lines(5, 2)))
 
