@@ -5,7 +5,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +79,7 @@ class Judging:
         cells = self._planned(claim)
         if self.train:
             self._train(list(cells.values()))
-        verdict = judge(claim, self._collected(), self._expected)
+        verdict = self._judge(claim, self._collected())
         if not (self.until_conclusive and set(claim.cells()) <= set(cells)):
             return verdict
         planned = {
@@ -96,14 +96,14 @@ class Judging:
             if min(wanted.values()) > cap:
                 break
             self._train([cells[name].with_seeds(wanted[name]) for name in cells])
-            verdict = judge(claim, self._collected(), self._expected)
+            verdict = self._judge(claim, self._collected())
         return verdict
 
     def at_scale(self, claim: ClaimSpec, scale: Scale) -> Verdict:
         """What the runs of one scale alone say about a claim, from what is there; without its
         power."""
         runs = [run for run in self._collected() if run.scale == scale]
-        return judge(claim, runs, self._expected, power=False)
+        return self._judge(claim, runs, power=False)
 
     def cell(self, name: str) -> CellState:
         """How a cell stands, after training what it lacks if that is wanted."""
@@ -133,6 +133,10 @@ class Judging:
             return CellState("trained", trained[-1], f"{count} seeds at {trained[-1]}")
         reason = "; ".join(lacking.values()) or f"no study has it at scale {self.scale}"
         return CellState("not run", None, reason)
+
+    def _judge(self, claim: ClaimSpec, runs: Sequence[Run], power: bool = True) -> Verdict:
+        environments = self.project.environments_of(claim.id)
+        return judge(claim, runs, self._expected, environments, power)
 
     def _planned(self, claim: ClaimSpec) -> dict[str, Cell]:
         """The claim's cells at the scale that is asked for."""

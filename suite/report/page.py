@@ -259,14 +259,21 @@ def _task_pages(project: Project, done: Sequence[Run], drawings: Drawings) -> li
             drawn.append(_task_group(group, groups[group], larger, drawings))
             larger |= groups[group].keys()
         spec = next(iter(groups[here[0]].values()))[0].spec["task"]
-        pages.append(TaskPage(task, _environment(TaskSpec.model_validate(spec)), tuple(drawn)))
+        pages.append(
+            TaskPage(task, _environment(project, TaskSpec.model_validate(spec)), tuple(drawn))
+        )
     return pages
 
 
-def _environment(task: TaskSpec) -> str:
+def _environment(project: Project, task: TaskSpec) -> str:
     told = task.environment
-    if task.paper_environment and task.paper_environment != task.environment:
-        told += f"; the paper has {task.paper_environment}"
+    papers = [
+        f"{study.environments[task.name]} ({study.name})"
+        for study in project.studies.values()
+        if task.name in study.environments
+    ]
+    if papers:
+        told += f"; in the papers {', '.join(papers)}"
     return f"{told}. {task.note[0].upper()}{task.note[1:]}" if task.note else told
 
 

@@ -61,12 +61,13 @@ def load_project(root: Path) -> Project:
         plugins=presets.plugins,
         studies={
             name: Study(
-                name,
-                study.paper,
-                tuple(claims[name]),
-                study.findings,
-                tuple(figures[name]),
-                study.not_redrawn,
+                name=name,
+                paper=study.paper,
+                claims=tuple(claims[name]),
+                environments=study.environments,
+                findings=study.findings,
+                figures=tuple(figures[name]),
+                not_redrawn=study.not_redrawn,
             )
             for name, (study, _) in studies.items()
         },
@@ -108,6 +109,26 @@ def _add_study(
     studies[study.study] = (study, node)
     for group in node.value["cells"].value:
         cells.add_group(study.study, group)
+    _check_environments(checker, cells, study, node)
+
+
+def _check_environments(checker: Checker, cells: Cells, study: StudySpec, node: Node) -> None:
+    """Each is the paper's counterpart of a task that the study's cells have."""
+    if checker.problems:
+        return  # tasks of cells that were refused would show up as unknown
+    used = {
+        cell.runs[0].task.name
+        for scale in SCALES
+        for cell in cells.cells[scale].values()
+        if study.study in cell.studies
+    }
+    for task in study.environments:
+        if task not in used:
+            checker.wrong(
+                node.at(("environments", task)),
+                f"environments names a task that no cell of study {study.study!r} has: {task!r}",
+                *known(used, task),
+            )
 
 
 def _claims(

@@ -33,8 +33,7 @@ class TaskSpec(Spec):
     arguments: dict[str, Any] = Field(default={}, description="passed to the environment")
     action_repeat: int = Field(default=1, ge=1, description="control steps per action")
     episode_limit: int | None = Field(default=None, ge=1, description="steps; None: no limit")
-    paper_environment: str = Field(default="", description="the paper's, where it is another")
-    note: str = Field(default="", description="what differs from the paper's environment")
+    note: str = Field(default="", description="what differs from the papers' environments")
     random_return: float | None = Field(default=None, description="mean return of random play")
 
 
@@ -87,7 +86,7 @@ class AnalysisSpec(Spec):
 
 
 # Fields that describe a task to a reader and decide nothing about training.
-DESCRIPTION: dict[str, Any] = {"task": {"paper_environment", "note", "random_return"}}
+DESCRIPTION: dict[str, Any] = {"task": {"note", "random_return"}}
 # Fields that say who looks at a run.
 LOOKING: dict[str, Any] = {"recordings": True, "analyses": True}
 
@@ -163,6 +162,9 @@ class StudySpec(Spec):
     study: Name
     paper: str = Field(min_length=1)
     use: tuple[str, ...] = Field(default=(), description="preset files of the suite")
+    environments: dict[str, str] = Field(
+        default={}, description="the paper's environment by task, where it is another"
+    )
     cells: tuple[dict[str, Any], ...] = Field(min_length=1)
     claims: tuple[dict[str, Any], ...] = ()
     findings: tuple[str, ...] = Field(

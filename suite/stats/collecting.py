@@ -18,12 +18,11 @@ def collect_runs(project: Project, store: Store, evidence: Path) -> list[Run]:
     present state, and all committed evidence.
 
     A run that is in the store and in the evidence is taken from the store. What describes a task
-    and decides nothing about training (`random_return`, `paper_environment`, `note`) is that of
-    the present spec, not what the run's own had. Evidence whose key the
-    present specs would not give (a setting or a behaviour version changed) is stale; an evidence
-    file that cannot be used is a `corrupt` run whose message names the file. A seed that trained
-    together with one in the evidence and is nowhere itself is `queued`, planned or not. Raises
-    StoreError for an unreadable store.
+    and decides nothing about training (`random_return`, `note`) is that of the present spec, not
+    what the run's own had. Evidence whose key the present specs would not give (a setting or a
+    behaviour version changed) is stale; an evidence file that cannot be used is a `corrupt` run
+    whose message names the file. A seed that trained together with one in the evidence and is
+    nowhere itself is `queued`, planned or not. Raises StoreError for an unreadable store.
     """
     runs: dict[str, Run] = {}
     cells: Cells = {

@@ -15,7 +15,9 @@ def judge_all(project: Project, runs: Sequence[Run]) -> list[Verdict]:
     return [
         verdict
         for study in project.studies.values()
-        for verdict in corrected([judge(claim, runs, expected) for claim in study.claims])
+        for verdict in corrected(
+            [judge(claim, runs, expected, study.environments) for claim in study.claims]
+        )
     ]
 
 
@@ -23,12 +25,12 @@ def judge_by_scale(project: Project, runs: Sequence[Run]) -> dict[str, dict[Scal
     """What the runs of each scale alone say about every claim, by id; without its power."""
     expected = expectations(project)
     here = {scale: [run for run in runs if run.scale == scale] for scale in SCALES}
-    return {
-        claim.id: {
-            scale: verdict
-            for scale in SCALES
-            if (verdict := judge(claim, here[scale], expected, power=False)).scale is not None
-        }
-        for study in project.studies.values()
-        for claim in study.claims
-    }
+    found: dict[str, dict[Scale, Verdict]] = {}
+    for study in project.studies.values():
+        for claim in study.claims:
+            verdicts = (
+                judge(claim, here[scale], expected, study.environments, power=False)
+                for scale in SCALES
+            )
+            found[claim.id] = {one.scale: one for one in verdicts if one.scale is not None}
+    return found

@@ -204,14 +204,16 @@ def judge(
     claim: ClaimSpec,
     runs: Sequence[Run],
     expected: Expectations | None = None,
+    environments: Mapping[str, str] | None = None,
     power: bool = True,
 ) -> Verdict:
     """The verdict on a claim from all runs known, of any cell, scale and state.
 
     `expected` gives planned seeds and budgets by (cell id, scale): with it missing seeds are seen,
     looks are known, and the verdict says how much of the paper's budget was reached. The seeds of a
-    cell without a plan count as planned. Without `power` the verdict lacks `seeds_to_settle`, which
-    takes more time than all the rest.
+    cell without a plan count as planned. `environments` gives those of the claim's paper by task,
+    where tasks stand in for others: flags name them. Without `power` the verdict lacks
+    `seeds_to_settle`, which takes more time than all the rest.
     """
     plans = expected or {}
     counted = _counted(claim, runs)
@@ -225,7 +227,7 @@ def judge(
             }
         )
     found = {
-        scale: _judged_at(claim, counted, scale, plans, unusable, power)
+        scale: _judged_at(claim, counted, scale, plans, environments or {}, unusable, power)
         for scale in SCALES
         if any(run.scale == scale for run in present)
     }
@@ -254,6 +256,7 @@ def _judged_at(
     counted: Sequence[Run],
     scale: Scale,
     plans: Expectations,
+    environments: Mapping[str, str],
     unusable: Sequence[Flag],
     power: bool,
 ) -> Verdict:
@@ -262,7 +265,7 @@ def _judged_at(
     cells = {run.cell for run in here if run.state not in ("queued", "corrupt")}
     absent = [cell for cell in claim.cells() if cell not in cells]
     partial = _of_present_tasks(claim, cells) if _below(claim, scale) else None
-    evidence = _evidence(partial or claim, here, scale, plans)
+    evidence = _evidence(partial or claim, here, scale, plans, environments)
     if absent and partial is not None:
         evidence.flags.append(Flag(kind="tasks missing", says=_absent(claim, absent)))
     evidence.flags += unusable
@@ -556,7 +559,11 @@ def _usable(claim: ClaimSpec, run: Run) -> bool:
 
 
 def _evidence(
-    claim: ClaimSpec, runs: Sequence[Run], scale: Scale, plans: Expectations
+    claim: ClaimSpec,
+    runs: Sequence[Run],
+    scale: Scale,
+    plans: Expectations,
+    environments: Mapping[str, str],
 ) -> _Evidence:
     by_cell = {cell: [run for run in runs if run.cell == cell] for cell in claim.named()}
     planned = {cell: _planned(by_cell[cell], plans.get((cell, scale))) for cell in by_cell}
@@ -568,14 +575,14 @@ def _evidence(
         evidence.runs[cell] = usable
         evidence.flags += _state_flags(cell, here, plans.get((cell, scale)))
     replaced = {
-        (run.spec["task"]["environment"], run.spec["task"].get("paper_environment", ""))
+        (task["environment"], environments[task["name"]])
         for rows in evidence.runs.values()
         for run in rows
+        if (task := run.spec["task"])["name"] in environments
     }
     evidence.flags += [
         Flag(kind="environment", says=f"environment {used}, the paper has {wanted}")
         for used, wanted in sorted(replaced)
-        if wanted and wanted != used
     ]
     renderers = {
         run.spec["task"].get("arguments", {}).get("renderer")

@@ -42,7 +42,8 @@ def _spec(store: Store, key: str) -> RunSpec:
     path = store.folder(key) / "spec.json"
     if not path.exists():
         raise StoreError(f"run {key} was never begun: there is no {path}. Train it first.")
-    return RunSpec.model_validate_json(path.read_text())
+    # Fields that are gone described the run: one that decides something gives another key.
+    return RunSpec.model_validate_json(path.read_text(), extra="ignore")
 
 
 def _built(run: RunSpec, state: State, device: str) -> LearningAgent:

@@ -32,6 +32,7 @@ def toy_project(root: Path) -> Project:
                     null=null,
                 ),
             ),
+            {"hill": "Hill-v4"},
         ),
         "second": Study(
             "second", "The Second Paper", (claim("second-C1", "labels", kind_of_claim="extension"),)

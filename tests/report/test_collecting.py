@@ -92,7 +92,7 @@ def test_descriptions_of_a_task_are_those_of_the_present_spec(  # type: ignore[n
     evidence = tmp_path / "evidence"
     export(store, complete(store, project, 0), evidence)
     (cell, *rest) = project.cells["smoke"]
-    described = {"random_return": -7.5, "paper_environment": "Hill-v2", "note": "now known"}
+    described = {"random_return": -7.5, "note": "now known"}
     task = cell.runs[0].task.model_copy(update=described)
     runs = tuple(run.model_copy(update={"task": task}) for run in cell.runs)
     now = (cell.model_copy(update={"runs": runs}), *rest)

@@ -15,7 +15,6 @@ TASKS = {
         name="hill",
         family="mujoco",
         environment="Hill-v5",
-        paper_environment="Hill-v4",
         random_return=1.0,
     ),
     "labels": TaskSpec(name="labels", family="synthetic", environment="labels"),

@@ -304,7 +304,7 @@ BAD = [
         "",
         (
             "{P}:2: missing key 'environment' in task 'hopper'; keys: family, environment, "
-            "arguments, action_repeat, episode_limit, paper_environment, note, random_return; "
+            "arguments, action_repeat, episode_limit, note, random_return; "
             "add it"
         ),
     ),
@@ -706,8 +706,15 @@ BAD = [
         S,
         "study: ladder\n",
         "",
-        "{S}:1: missing key 'study' in the study; keys: study, paper, use, cells, claims, "
-        "findings, figures, not_redrawn; add it",
+        "{S}:1: missing key 'study' in the study; keys: study, paper, use, environments, "
+        "cells, claims, findings, figures, not_redrawn; add it",
+    ),
+    (
+        S,
+        "cells:\n",
+        "environments: {hopper: Hopper-v4, hoper: Hopper-v4}\ncells:\n",
+        "{S}:3: environments names a task that no cell of study 'ladder' has: 'hoper'; known: "
+        "hopper, random_labels, walk; did you mean 'hopper'?",
     ),
     (
         S,

@@ -92,6 +92,10 @@ def slices() -> list[dict[str, Tree]]:
             shown = [drawn(figure, group, ids) for figure in study.get("figures", [])]
             figures = [figure for figure in shown if figure is not None][:2]
             own = {**study, "cells": [group], "claims": claims, "figures": figures}
+            replaced = study.get("environments", {})
+            own["environments"] = {
+                task: replaced[task] for task in group["tasks"] if task in replaced
+            }
             own["findings"] = ["It is {" + claim["id"] + "}." for claim in claims]
             found.append({P: tree(used), S: tree(own)})
             if used["plugins"]:

@@ -120,22 +120,24 @@ def test_networks_have_the_sizes_of_the_papers(project: Project, cell: str) -> N
     assert sum(math.prod(part.shape) for part in slices) == PARAMETERS[cell]
 
 
-def test_a_task_names_the_papers_environment_only_where_it_is_another(project: Project) -> None:
+def test_a_study_names_its_papers_environment_only_where_it_is_another(project: Project) -> None:
     """Verdicts tell it as a difference."""
-    for task in project.tasks.values():
-        names = (task.environment, task.paper_environment)
-        own, named = (name.lower().replace("_", "") for name in names)
-        assert own not in named, f"{task.name} has the paper's environment"
+    for study in project.studies.values():
+        for task, named in study.environments.items():
+            own = project.tasks[task].environment
+            plain = [name.lower().replace("_", "") for name in (own, named)]
+            assert plain[0] not in plain[1], f"{task} has the environment of {study.name}'s paper"
 
 
 @pytest.mark.parametrize("name", ["halfcheetah", "hopper", "walker2d", "ant"])
 def test_arguments_restore_version_4(project: Project, name: str) -> None:
     """Same observations and rewards as -v4, but for the reward of a step that ends an episode."""
     task = project.tasks[name]
-    assert task.paper_environment == task.environment.replace("-v5", "-v4")
+    old_name = project.studies["ladder"].environments[name]
+    assert old_name == task.environment.replace("-v5", "-v4")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # -v4 is out of date
-        old: Any = gymnasium.make(task.paper_environment)
+        old: Any = gymnasium.make(old_name)
     new: Any = gymnasium.make(task.environment, **task.arguments)
     generator = np.random.default_rng(0)
     terminals = 0

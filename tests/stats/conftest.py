@@ -24,7 +24,7 @@ def make_run() -> RunMaker:
         scale = parts.setdefault("scale", "smoke")
         parts.setdefault("key", digest([cell, seed, scale, parts.get("state", "done")]))
         parts.setdefault("state", "done")
-        task = {"environment": "Toy-v0", "paper_environment": "", "random_return": None}
+        task = {"name": "toy", "environment": "Toy-v0", "random_return": None}
         parts.setdefault("spec", {"task": task, "budget": 100})
         parts["series"] = {
             name: Series(np.arange(len(values)) * 10.0, np.array(values, dtype=np.float64))

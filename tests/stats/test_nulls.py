@@ -148,7 +148,7 @@ def test_the_score_of_a_selection_is_the_best_evaluation_of_each_drawn_group(
     make_run, make_claim
 ) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(0)
-    task = {"environment": "Toy", "random_return": 10.0}
+    task = {"name": "toy", "environment": "Toy", "random_return": 10.0}
     spec = {"task": task, "budget": 1}
     curves = 100 + rng.normal(size=(6, 30)) * 10
     runs = [

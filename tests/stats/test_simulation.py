@@ -118,7 +118,7 @@ def test_the_bounds_of_a_simulation_are_those_of_verdicts() -> None:
 
 # Failed seeds.
 
-SPEC = {"task": {"environment": "Toy"}, "budget": 1}
+SPEC = {"task": {"name": "toy", "environment": "Toy"}, "budget": 1}
 A, B = by_name("difference").claim.compared()
 STATES = st.sampled_from(["done", "done", "done", "failed", "diverged", "missing"])
 

@@ -108,7 +108,7 @@ def test_only_common_seeds_enter_a_paired_comparison(make_cell) -> None:  # type
 
 
 def test_a_ratio_above_random_play(make_run) -> None:  # type: ignore[no-untyped-def]
-    task = {"environment": "Toy-v0", "paper_environment": "", "random_return": 10.0}
+    task = {"name": "toy", "environment": "Toy-v0", "random_return": 10.0}
     spec = {"task": task, "budget": 100}
     runs = [
         make_run(cell, seed, spec=spec, series={"return": [10.0, value + 0.01 * seed]})
@@ -121,7 +121,7 @@ def test_a_ratio_above_random_play(make_run) -> None:  # type: ignore[no-untyped
 
 
 def test_gains_of_two_figures_are_compared_above_random_play(make_run) -> None:  # type: ignore[no-untyped-def]
-    task = {"environment": "Toy-v0", "paper_environment": "", "random_return": 10.0}
+    task = {"name": "toy", "environment": "Toy-v0", "random_return": 10.0}
     spec = {"task": task, "budget": 100}
 
     def runs(early: float) -> list[Any]:
@@ -508,7 +508,7 @@ def test_below_its_scale_a_claim_is_looked_at_on_the_tasks_that_ran(make_cell) -
 
 def test_a_reference_gives_each_task_its_unit(make_run) -> None:  # type: ignore[no-untyped-def]
     def task(cell: str, random: float, values: Sequence[float]) -> list[Any]:
-        spec = {"task": {"environment": "Toy-v0", "random_return": random}, "budget": 1}
+        spec = {"task": {"name": "toy", "random_return": random}, "budget": 1}
         return [
             make_run(cell, i, spec=spec, series={"return": [random, value]})
             for i, value in enumerate(values)
@@ -559,10 +559,10 @@ def test_stale_runs_do_not_count_and_are_named(make_run, make_cell) -> None:  # 
 
 
 def test_another_environment_than_the_papers_is_a_flag(make_run, make_cell) -> None:  # type: ignore[no-untyped-def]
-    spec = {"task": {"environment": "Toy-v5", "paper_environment": "Toy-v4"}, "budget": 1}
-    runs = make_cell(A, LOW, spec=spec) + make_cell(B, HIGH, spec=spec)
-    verdict = judge(claim("difference"), runs)
-    assert [flag.says for flag in verdict.flags] == ["environment Toy-v5, the paper has Toy-v4"]
+    runs = make_cell(A, LOW) + make_cell(B, HIGH)
+    verdict = judge(claim("difference"), runs, environments={"toy": "Toy-v4", "other": "Other"})
+    assert [flag.says for flag in verdict.flags] == ["environment Toy-v0, the paper has Toy-v4"]
+    assert not judge(claim("difference"), runs, environments={"other": "Toy-v4"}).flags
 
 
 def test_a_figure_that_a_run_lacks_is_the_reason(make_cell) -> None:  # type: ignore[no-untyped-def]
@@ -687,7 +687,7 @@ def test_of_several_comparisons_the_weakest_gives_the_p_value(make_cell) -> None
 
 def test_another_renderer_than_the_papers_is_a_flag(make_cell) -> None:  # type: ignore[no-untyped-def]
     def flagged(renderer: str) -> list[str]:
-        task = {"environment": "Toy", "arguments": {"renderer": renderer}}
+        task = {"name": "toy", "environment": "Toy", "arguments": {"renderer": renderer}}
         spec = {"task": task, "budget": 1}
         runs = make_cell(A, LOW, spec=spec) + make_cell(B, HIGH, spec=spec)
         return flags(judge(claim("difference"), runs))

@@ -1,5 +1,7 @@
 """Agents rebuilt from the store alone."""
 
+import json
+
 import numpy as np
 import pytest
 from invariants.combinations import NAP_PLUGIN, PPTB_PLUGIN
@@ -34,6 +36,15 @@ def test_a_complete_run_gives_its_agent_without_an_environment(
     both = np.repeat(observations, 2, axis=0)
     np.testing.assert_array_equal(agent.greedy(observations)[0], loops[0].agent.greedy(both)[1])
     assert agent.updates == loops[0].agent.updates
+
+
+def test_a_run_is_read_whose_spec_has_a_description_that_is_gone(tmp_path):
+    (run,) = small_runs("dqn", [0])
+    store = train([run], tmp_path)
+    path = store.folder(run.key()) / "spec.json"
+    spec = json.loads(path.read_text())
+    path.write_text(json.dumps(spec | {"task": spec["task"] | {"told": "of the task"}}))
+    assert agent_from_checkpoint(store, run.key()).updates > 0
 
 
 def test_an_unfinished_run_gives_the_agent_of_its_checkpoint(tmp_path, monkeypatch):
