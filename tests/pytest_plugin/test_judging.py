@@ -49,6 +49,28 @@ def test_only_what_a_claim_lacks_is_trained(trainer: Trainer, tmp_path: Path) ->
     assert trainer.asked[16:] == [("labels--mlp--none", 8), ("labels--mlp--none", 9)]
 
 
+def test_a_claim_is_flagged_with_the_environment_of_its_own_paper(
+    trainer: Trainer, tmp_path: Path
+) -> None:
+    study = tmp_path / "tasks" / "studies" / "small.yaml"
+    text = study.read_text()
+    study.write_text(text.replace("cells:", "environments: {labels: CIFAR-10}\ncells:", 1))
+    other = text.replace("study: small", "study: other").replace("id: small-", "id: other-")
+    (study.parent / "other.yaml").write_text(
+        other.replace("cells:", "environments: {labels: digits}\ncells:", 1)
+    )
+    judging = Judging(tmp_path, train=True)
+    studies = judging.project.studies.values()
+    flags = [judging.verdict(study.claims[0]).flags for study in studies]
+    assert [[flag.says for flag in found] for found in flags] == [
+        ["environment random_labels, the paper has digits"],
+        ["environment random_labels, the paper has CIFAR-10"],
+    ]
+    runs = collect_runs(judging.project, Store(tmp_path / "runs"), tmp_path / "none")
+    all_flags = {v.claim: v.flags for v in judge_all(judging.project, runs)}
+    assert flags == [all_flags[study.claims[0].id] for study in studies]
+
+
 def test_seeds_on_which_settings_are_chosen_start_where_the_cell_says(
     trainer: Trainer, tmp_path: Path
 ) -> None:

@@ -35,7 +35,10 @@ def toy_project(root: Path) -> Project:
             {"hill": "Hill-v4"},
         ),
         "second": Study(
-            "second", "The Second Paper", (claim("second-C1", "labels", kind_of_claim="extension"),)
+            "second",
+            "The Second Paper",
+            (claim("second-C1", "labels", kind_of_claim="extension"),),
+            {"hill": "a slope"},
         ),
     }
     return Project(

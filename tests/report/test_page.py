@@ -114,6 +114,10 @@ def test_every_figure_has_its_content_in_words_with_its_seeds(page: Page) -> Non
     assert all("pptb, 8 seeds: from" in (figure["aria-label"] or "") for figure in figures[1:])
 
 
+def test_a_task_has_the_environments_that_papers_have_in_its_place(page: Page) -> None:
+    assert "Environment: Hill-v5; in the papers Hill-v4 (first), a slope (second)." in page.text
+
+
 def test_a_diagnostic_that_never_changes_is_a_sentence(page: Page) -> None:
     assert "pptb: boost times window throughout: pptb 0.4." in page.text
 
