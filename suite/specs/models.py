@@ -162,7 +162,7 @@ class StudySpec(Spec):
     study: Name
     paper: str = Field(min_length=1)
     use: tuple[str, ...] = Field(default=(), description="preset files of the suite")
-    environments: dict[str, str] = Field(
+    environments: dict[str, Annotated[str, Field(min_length=1)]] = Field(
         default={}, description="the paper's environment by task, where it is another"
     )
     cells: tuple[dict[str, Any], ...] = Field(min_length=1)

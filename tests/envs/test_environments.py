@@ -17,8 +17,8 @@ from suite.specs.loading import load_project
 from suite.specs.models import TaskSpec
 
 ROOT = Path(__file__).parents[2]
-# Pixels of full size take the same way as the small ones, many times slower.
 PROJECT = load_project(ROOT)
+# Pixels of full size take the same way as the small ones, many times slower.
 TASKS = [
     task
     for task in PROJECT.tasks.values()

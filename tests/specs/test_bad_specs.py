@@ -718,6 +718,13 @@ BAD = [
     ),
     (
         S,
+        "cells:\n",
+        "environments: {hopper: ''}\ncells:\n",
+        "{S}:3: environments.hopper of the study is ''; String should have at least 1 character; "
+        "correct it",
+    ),
+    (
+        S,
         "hopper--td3--pptb",
         "hopper--td3--ppbt",
         (
